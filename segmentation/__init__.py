@@ -1,0 +1,1 @@
+"""Mapping mining areas from satellite imagery: polygons to chips, chips to predictions, predictions to polygons."""

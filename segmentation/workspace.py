@@ -1,0 +1,163 @@
+"""The data workspace: the only place that knows its paths, writes its files whole and locks its years."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from segmentation.errors import PipelineError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DATA_ROOT = REPOSITORY / "segmentation" / "data"
+DEMO_ROOT = DATA_ROOT / "demo"
+SPLITS = ("train", "val", "test")
+_PARTIAL = ".partial-"
+
+
+@dataclass(frozen=True)
+class YearFolder:
+    """The dataset of one year, ``segmentation/YEAR/`` in the workspace, laid out as MMSegmentation reads it."""
+
+    path: Path
+    year: int
+
+    def chip(self, split: str, window_id: str) -> Path:
+        """The image of a window: 512 x 512, uint8 GeoTIFF."""
+        return self.path / "img_dir" / split / f"{window_id}.tif"
+
+    def mask(self, split: str, window_id: str) -> Path:
+        """The label mask of a window: 512 x 512, uint8 GeoTIFF."""
+        return self.path / "ann_dir" / split / f"{window_id}.tif"
+
+    def probability(self, run: str, window_id: str) -> Path:
+        """The predicted probability of mine of a window, for one model run (``MODEL_ITER``)."""
+        return self.path / "probabilities" / run / f"{window_id}.tif"
+
+    @property
+    def windows(self) -> Path:
+        """What was looked at: one row a window."""
+        return self.path / "windows.gpkg"
+
+    @property
+    def settings(self) -> Path:
+        """What the year's chips were made from."""
+        return self.path / "settings.json"
+
+    def predicted(self, run: str) -> Path:
+        """The year's predicted polygons, for one model run (``MODEL_ITER``)."""
+        return self.path / "gpkg" / f"global_mining_polygons_predicted_{self.year}_{run}.gpkg"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the year for one process; also clears what an interrupted one left half-written.
+
+        Raises:
+            PipelineError: another process works on this year, or the folder cannot be written.
+        """
+        make_folder(self.path)
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise PipelineError(
+                f"{self.year} is being worked on by another process (lock {self.path / '.lock'}); "
+                "wait for it or stop it"
+            ) from None
+        try:
+            for leftover in self.path.rglob(f"{_PARTIAL}*"):
+                leftover.unlink(missing_ok=True)
+            yield
+        finally:
+            lock.release()
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """All paths under one data root, by default ``segmentation/data/`` of the repository."""
+
+    root: Path = DATA_ROOT
+
+    @property
+    def polygons(self) -> Path:
+        """The literature polygons that step 1 reads by default."""
+        return self.root / "segmentation" / "mining_polygons_combined.gpkg"
+
+    def year(self, year: int) -> YearFolder:
+        """The dataset of one year."""
+        return YearFolder(self.root / "segmentation" / str(year), year)
+
+    def quads(self, year: int) -> Path:
+        """Where the quads of a year are cached, a folder a mosaic."""
+        return self.root / "tiff_tiles" / str(year)
+
+
+def make_folder(path: Path) -> Path:
+    """Create a folder with its parents.
+
+    Raises:
+        PipelineError: it cannot be created or written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (PermissionError, FileExistsError, NotADirectoryError, OSError) as error:
+        raise PipelineError(f"cannot write to {path}: {error.strerror}; choose another --data-root") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise PipelineError(f"cannot write to {path}: permission denied; choose another --data-root")
+    return path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A path to write to that becomes ``path`` when the block ends well and vanishes when it does not."""
+    make_folder(path.parent)
+    partial = path.with_name(f"{_PARTIAL}{os.getpid()}-{path.name}")
+    try:
+        yield partial
+        os.replace(partial, path)  # noqa: PTH105 - Path.replace is the same call, this name says atomic
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a JSON file whole, with sorted keys."""
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def keep_settings(path: Path, settings: dict, what: str) -> None:
+    """Record what a folder is made from, or make sure that it is still made from the same.
+
+    Raises:
+        PipelineError: the folder was made with other settings; mixing the two would go unnoticed later.
+    """
+    if not path.exists():
+        write_json(path, settings)
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    changed = sorted(key for key in before.keys() | settings.keys() if before.get(key) != settings.get(key))
+    if changed:
+        was = ", ".join(f"{key} was {before.get(key)}, is now {settings.get(key)}" for key in changed)
+        raise PipelineError(
+            f"{what} in {path.parent} was made with other settings ({was}); "
+            "remove that folder or choose another --data-root"
+        )
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(file)
+
+
+def _sha256(file) -> str:  # noqa: ANN001 - Python 3.10 has no hashlib.file_digest
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()

@@ -12,8 +12,8 @@ from functools import cache
 
 import numpy as np
 import shapely
-from affine import Affine
 from pyproj import Transformer
+from rasterio import Affine
 
 # Planet's servers use this rounded half-width of the Web Mercator world (the exact one is pi * 6378137 m,
 # 2.8 mm more); quad bounds and the georeferencing of the quads' GeoTIFFs follow from it to 12 digits.
@@ -98,9 +98,7 @@ class Grid:
     def window_transform(self, col: int, row: int, pixels: int = 1) -> Affine:
         """Transform (EPSG:3857) of the raster whose first pixel starts at ``col, row`` and spans ``pixels``."""
         step = pixels * self.pixel_m
-        return Affine(
-            step, 0.0, col * self.pixel_m - HALF_WORLD_M, 0.0, -step, HALF_WORLD_M - row * self.pixel_m
-        )
+        return Affine(step, 0.0, col * self.pixel_m - HALF_WORLD_M, 0.0, -step, HALF_WORLD_M - row * self.pixel_m)
 
     def quads_of(self, windows: Windows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Every quad that every window touches.

@@ -131,6 +131,11 @@ def write_json(path: Path, content: dict) -> None:
         partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
+def read_json(path: Path) -> dict:
+    """Read a JSON object; empty where there is no file."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
 def keep_settings(path: Path, settings: dict, what: str) -> None:
     """Record what a folder is made from, or make sure that it is still made from the same.
 
@@ -140,7 +145,7 @@ def keep_settings(path: Path, settings: dict, what: str) -> None:
     if not path.exists():
         write_json(path, settings)
         return
-    before = json.loads(path.read_text(encoding="utf-8"))
+    before = read_json(path)
     changed = sorted(key for key in before.keys() | settings.keys() if before.get(key) != settings.get(key))
     if changed:
         was = ", ".join(f"{key} was {before.get(key)}, is now {settings.get(key)}" for key in changed)
@@ -152,12 +157,8 @@ def keep_settings(path: Path, settings: dict, what: str) -> None:
 
 def fingerprint(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(file)
-
-
-def _sha256(file) -> str:  # noqa: ANN001 - Python 3.10 has no hashlib.file_digest
     digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
     return digest.hexdigest()

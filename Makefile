@@ -1,0 +1,41 @@
+# Two commands for a newcomer: `make demo` shows the whole pipeline, `make test` runs the checks.
+# Both make their own environment in .venv first. PYTHON names the interpreter to make it from (3.10 to 3.12).
+
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin/python
+
+DEMO_YEARS := 2016 2019 2022
+DEMO_MODEL := segformer_demo
+DEMO_ITER  := 600
+DEMO_RUN   := -model=$(DEMO_MODEL) -iter=$(DEMO_ITER) --demo
+
+.PHONY: demo test lint benchmark clean
+
+# The same commands that a real run takes (see README.md), with --demo added.
+demo: $(VENV)/ready
+	set -e; for year in $(DEMO_YEARS); do $(RUN) segmentation_dataset_generation.py -year=$$year --demo; done
+	$(RUN) -m segmentation.train configs/segformer_demo_mining-512x512.py
+	set -e; for year in $(DEMO_YEARS); do $(RUN) gpkg_dataset_generation.py -year=$$year $(DEMO_RUN); done
+	$(RUN) -m segmentation.evaluate -year=2019 $(DEMO_RUN)
+	$(RUN) -m segmentation.overview --years $(DEMO_YEARS) $(DEMO_RUN)
+
+test: $(VENV)/ready-to-test lint
+	$(RUN) -m pytest
+
+lint: $(VENV)/ready-to-test
+	$(VENV)/bin/ruff check --output-format concise .
+	$(VENV)/bin/ruff format --check .
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/ready: requirements.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else f"Python 3.10 to 3.12 is needed, this is {v[0]}.{v[1]}; name another with make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --requirement requirements.txt
+	touch $@
+
+$(VENV)/ready-to-test: $(VENV)/ready requirements-dev.txt
+	$(RUN) -m pip install --quiet --requirement requirements-dev.txt
+	touch $@

@@ -1,0 +1,79 @@
+"""Chips: one window's pixels as a 512 x 512 GeoTIFF that both MMSegmentation and QGIS open.
+
+Encoding: uint8, bands red, green, blue and, where the source has it, NIR; 0 is no data, and
+``reflectance = DN * scale + offset`` with the scale and offset stored in the file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio import Affine
+from rasterio.enums import ColorInterp
+
+from segmentation.grid import CHIP_PX, CRS
+from segmentation.quads import Pixels
+from segmentation.workspace import whole_file
+
+BAND_NAMES = ("Red", "Green", "Blue", "NIR")
+# DN 1 is reflectance 0, DN 255 is 0.508 in the visible and 0.635 in the near infrared: bright tailings reach about
+# 0.35 to 0.40 (99.9 % of the pixels of real tailings scenes lie below 0.37) and stay unsaturated.
+BAND_SCALES = (0.002, 0.002, 0.002, 0.0025)
+NO_DATA = 0
+
+PROFILE = {
+    "driver": "GTiff",
+    "dtype": "uint8",
+    "width": CHIP_PX,
+    "height": CHIP_PX,
+    "crs": CRS,
+    "compress": "deflate",
+    "interleave": "pixel",
+}
+
+
+def encode(pixels: Pixels) -> np.ndarray:
+    """Reflectance to DN: (bands, 512, 512) uint8, 0 where not valid, 1 to 255 elsewhere."""
+    scales = np.array(BAND_SCALES[: len(pixels.reflectance)], "float32")[:, None, None]
+    dn = np.clip(np.rint(pixels.reflectance / scales) + 1, 1, 255).astype("uint8")
+    return np.where(pixels.valid, dn, np.uint8(NO_DATA))
+
+
+def write_chip(path: Path, pixels: Pixels, transform: Affine, tags: dict[str, str]) -> None:
+    """Write a chip whole.
+
+    Args:
+        path: the GeoTIFF to write.
+        pixels: what the source shows.
+        transform: of the chip, EPSG:3857.
+        tags: facts to keep in the file, such as the mosaic's name.
+    """
+    count = len(pixels.reflectance)
+    with (
+        whole_file(path) as partial,
+        rasterio.open(
+            partial,
+            "w",
+            **PROFILE,
+            count=count,
+            transform=transform,
+            nodata=NO_DATA,
+            predictor=2,
+            photometric="RGB",
+            alpha="NO",
+        ) as chip,
+    ):
+        chip.write(encode(pixels))
+        chip.descriptions = BAND_NAMES[:count]
+        chip.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.undefined)[:count]
+        chip.scales = BAND_SCALES[:count]
+        chip.offsets = tuple(-scale for scale in BAND_SCALES[:count])
+        chip.update_tags(**tags)
+
+
+def read_valid(path: Path) -> np.ndarray:
+    """Where a chip has data: (512, 512) bool."""
+    with rasterio.open(path) as chip:
+        return chip.read().any(axis=0)

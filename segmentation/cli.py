@@ -1,0 +1,99 @@
+"""What the command lines share: their common options, logging, and errors as one line with an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from segmentation.errors import PipelineError
+from segmentation.workspace import DATA_ROOT, DEMO_ROOT, Workspace
+
+DONE, INCOMPLETE, REFUSED, INTERRUPTED = 0, 1, 2, 130
+
+
+def common_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the options that every step of a year has: the year, the workspace, processes, how much is said."""
+    parser.add_argument("-year", "--year", "-y", type=int, required=True, metavar="YEAR", help="the year, 2016 to 2024")
+    parser.add_argument("--workers", type=positive, default=os.cpu_count(), help="processes (default: %(default)s)")
+    return workspace_options(parser)
+
+
+def workspace_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the options that name the workspace, and how much is said."""
+    parser.add_argument(
+        "--data-root",
+        type=Path,
+        metavar="FOLDER",
+        help="the data workspace (default: segmentation/data in the repository, with --demo segmentation/data/demo)",
+    )
+    parser.add_argument(
+        "--demo",
+        action="store_true",
+        help="use the built-in synthetic landscape: no key, no network, its own workspace",
+    )
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument("--verbose", action="store_true", help="say more, such as retries (default: no)")
+    loudness.add_argument("--quiet", action="store_true", help="no progress bars, warnings alone (default: no)")
+    return parser
+
+
+def model_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the options that name a trained model."""
+    parser.add_argument(
+        "-model", "--model", metavar="NAME", help="a config in configs/, by its name or a part that fits one alone"
+    )
+    parser.add_argument(
+        "-iter", "--iter", type=positive, required=True, metavar="N", help="training iterations of the checkpoint"
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a config anywhere, instead of -model")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="a checkpoint anywhere (default: work_dirs/<config name>/iter_<N>.pth)",
+    )
+    return parser
+
+
+def positive(text: str) -> int:
+    """An argparse type: a whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return value
+
+
+def share(text: str) -> float:
+    """An argparse type: a number strictly between 0 and 1."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def workspace(options: argparse.Namespace) -> Workspace:
+    """The workspace that the options name; the demo has its own, so that it never mixes with real data."""
+    return Workspace(options.data_root or (DEMO_ROOT if options.demo else DATA_ROOT))
+
+
+def run(main: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> None:
+    """Run a command and leave with its exit status; an error meant for the user is one line on stderr."""
+    level = logging.INFO if options.verbose else logging.WARNING
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    logging.getLogger("segmentation").setLevel(level)
+    try:
+        with logging_redirect_tqdm():
+            status = main(options)
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = REFUSED
+    except KeyboardInterrupt:
+        print("interrupted: run the same command again to go on", file=sys.stderr)
+        status = INTERRUPTED
+    sys.exit(status)

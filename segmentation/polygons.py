@@ -1,0 +1,158 @@
+"""The mining polygons of the literature: read from any vector file, repaired, kept to the tropical belt.
+
+The study unites the polygons of Maus et al. (2022) and of Tang and Werner (2023).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyogrio
+import shapely
+from pyogrio.errors import DataSourceError
+
+from segmentation.errors import PipelineError
+
+# NICFI's programme covers the tropics between 30 N and 30 S.
+BELT_DEG = 30.0
+# A polygon this wide is one cut at the antimeridian whose parts lie on both sides of the map.
+_WRAPPED_DEG = 180.0
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class LiteraturePolygons:
+    """Mining polygons and what became of the others.
+
+    Attributes:
+        all: every usable polygon of the file, EPSG:4326, columns ``id`` (str, unique) and ``geometry``.
+        in_belt: those whose centre lies in the tropical belt, the ones that are mapped.
+        read: number of rows in the file.
+        repaired: number of geometries that were invalid and have been mended.
+        dropped: number of rows left out, by reason.
+    """
+
+    all: gpd.GeoDataFrame
+    in_belt: gpd.GeoDataFrame
+    read: int
+    repaired: int
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over ids and geometries; the same polygons give the same value whatever the file format."""
+        digest = hashlib.sha256("\n".join(self.all["id"]).encode())
+        digest.update(b"".join(shapely.to_wkb(self.all.geometry.values)))
+        return digest.hexdigest()
+
+
+def read_polygons(path: Path) -> LiteraturePolygons:
+    """Read mining polygons from any file that OGR reads, in any CRS.
+
+    A column ``id`` names the polygons; without one they are numbered from 1 in the order of the file.
+
+    Raises:
+        PipelineError: no such file, not a vector file, no CRS, no polygon in it, or ids that repeat or cannot be
+            used as file names.
+    """
+    frame = _read(path)
+    read = len(frame)
+    frame = gpd.GeoDataFrame({"id": _ids(frame, path)}, geometry=frame.geometry.values, crs=frame.crs)
+    frame = frame.sort_values("id", key=_natural_order, ignore_index=True)
+    dropped: dict[str, int] = {}
+
+    def drop(reason: str, rows: np.ndarray) -> None:
+        nonlocal frame
+        if rows.any():
+            dropped[reason] = int(rows.sum())
+            frame = frame[~rows].reset_index(drop=True)
+
+    drop("no geometry", (frame.geometry.isna() | frame.geometry.is_empty).to_numpy())
+    invalid = ~frame.geometry.is_valid.to_numpy()
+    frame.geometry = _polygonal(frame.geometry.values)
+    repaired = int((invalid & (frame.area > 0).to_numpy()).sum()) if len(frame) else 0
+    drop("not a polygon", frame.geometry.is_empty.to_numpy())
+    if frame.empty:
+        raise PipelineError(f"{path} holds no polygon ({read} rows read); step 1 needs mining polygons")
+    frame = frame.to_crs("EPSG:4326")
+    drop("coordinates outside the CRS", ~np.isfinite(frame.bounds.to_numpy()).all(axis=1))
+    width_deg = frame.bounds["maxx"] - frame.bounds["minx"]
+    drop("on both sides of the antimeridian", (width_deg > _WRAPPED_DEG).to_numpy())
+    usable = frame
+    centre_lat = (frame.bounds["miny"] + frame.bounds["maxy"]) / 2
+    drop(f"outside {BELT_DEG:.0f} N to {BELT_DEG:.0f} S", (centre_lat.abs() > BELT_DEG).to_numpy())
+    if frame.empty:
+        raise PipelineError(f"{path} holds no polygon between {BELT_DEG:.0f} N and {BELT_DEG:.0f} S ({dropped})")
+    return LiteraturePolygons(usable, frame, read, repaired, dropped)
+
+
+def _read(path: Path) -> gpd.GeoDataFrame:
+    if not path.exists():
+        raise PipelineError(
+            f"no polygons at {path}: put the literature polygons there (README, 'Get the polygons') "
+            "or name a file with --polygons"
+        )
+    try:
+        if not len(pyogrio.list_layers(path)):
+            raise PipelineError(f"{path} holds no layer")
+        frame = gpd.read_file(path)
+    except DataSourceError as error:
+        raise PipelineError(f"{path} cannot be read as a vector file: {str(error).splitlines()[0]}") from None
+    if not isinstance(frame, gpd.GeoDataFrame) or frame.empty:
+        raise PipelineError(f"{path} holds no polygon ({len(frame)} rows read); step 1 needs mining polygons")
+    if frame.crs is None:
+        raise PipelineError(f"{path} does not say its CRS; set one (for example ogr2ogr -a_srs EPSG:4326)")
+    return frame
+
+
+def _ids(frame: gpd.GeoDataFrame, path: Path) -> np.ndarray:
+    if "id" not in frame.columns:
+        return np.arange(1, len(frame) + 1).astype(str)
+    column = frame["id"]
+    if column.isna().any():
+        raise PipelineError(f"{path}: {int(column.isna().sum())} rows have no 'id'; fill or remove the column")
+    if pd.api.types.is_float_dtype(column) and (column % 1 == 0).all():
+        column = column.astype("int64")
+    ids = column.astype(str)
+    unusable = ~ids.str.fullmatch(_FILE_NAME)
+    if unusable.any():
+        raise PipelineError(
+            f"{path}: id {ids[unusable].iloc[0]!r} cannot name a file; use letters, digits, '_', '-' and '.'"
+        )
+    if ids.str.lower().duplicated().any():
+        again = ids[ids.str.lower().duplicated()].iloc[0]
+        raise PipelineError(
+            f"{path}: id {again!r} occurs more than once; give each polygon its own or remove the column"
+        )
+    return ids.to_numpy(dtype=object)
+
+
+def _natural_order(ids: pd.Series) -> pd.Series:
+    return ids.str.zfill(32)
+
+
+def _polygonal(geometries: np.ndarray) -> np.ndarray:
+    """Valid 2-D Polygons or MultiPolygons; what is no area becomes empty."""
+    flat = shapely.force_2d(np.asarray(geometries))
+    mended = np.where(shapely.is_valid(flat), flat, shapely.make_valid(flat))
+    parts, owner = shapely.get_parts(mended, return_index=True)
+    parts, inner = shapely.get_parts(parts, return_index=True)  # a collection may hold multipolygons
+    owner = owner[inner]
+    areal = (shapely.get_type_id(parts) == shapely.GeometryType.POLYGON) & ~shapely.is_empty(parts)
+    result = np.full(len(mended), shapely.Polygon(), dtype=object)
+    if areal.any():
+        rows, start = np.unique(owner[areal], return_index=True)
+        single = np.diff(np.append(start, areal.sum())) == 1
+        kept = parts[areal]
+        result[rows[single]] = kept[start[single]]
+        many = np.isin(owner[areal], rows[~single])
+        if many.any():
+            places = np.searchsorted(rows[~single], owner[areal][many])
+            result[rows[~single]] = shapely.multipolygons(kept[many], indices=places)
+    return result

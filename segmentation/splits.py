@@ -1,0 +1,93 @@
+"""Train, validation and test splits without leakage: windows that overlap go to the same split, whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import shapely
+from pyproj import Transformer
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from segmentation.errors import PipelineError
+from segmentation.grid import CRS, Windows, boxes
+from segmentation.workspace import SPLITS
+
+SHARES = (0.8, 0.1, 0.1)
+SEED = 42
+
+
+def overlapping_pairs(windows: Windows) -> np.ndarray:
+    """Every pair of windows that share pixels: (m, 2) int64 positions, the first the smaller."""
+    col, row, side = windows.col, windows.row, windows.side_px
+    # Half a pixel off each edge, so that windows that merely touch do not count.
+    cells = boxes(np.column_stack([col + 0.25, row + 0.25, col + side - 0.25, row + side - 0.25]))
+    first, second = shapely.STRtree(cells).query(cells)
+    return np.column_stack([first, second])[first < second]
+
+
+def overlap_groups(windows: Windows) -> np.ndarray:
+    """Connected components of overlap: (n,) int32, one label a group."""
+    first, second = overlapping_pairs(windows).T
+    graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(windows), len(windows)))
+    return connected_components(graph, directed=False)[1]
+
+
+def assign_splits(
+    ids: np.ndarray, groups: np.ndarray, test_ids: frozenset[str] = frozenset(), seed: int = SEED
+) -> np.ndarray:
+    """A split for every window, the same for a polygon in every year and whatever the order of the rows.
+
+    Groups are put in a random order that depends on the seed and on their smallest id alone, and cut at the shares.
+
+    Args:
+        ids: (n,) str, the polygons' ids.
+        groups: (n,) int, windows with the same label stay together.
+        test_ids: ids whose groups form the test split; the others are then divided between train and val.
+        seed: of the random order.
+
+    Returns:
+        (n,) str: train, val or test.
+    """
+    frame = pd.DataFrame({"id": ids.astype(str), "group": groups})
+    frame["chosen"] = frame["id"].isin(test_ids)
+    table = frame.groupby("group").agg(key=("id", "min"), size=("id", "size"), chosen=("chosen", "any"))
+    table["order"] = pd.util.hash_array(table["key"].to_numpy(dtype=object), hash_key=f"{seed:016d}"[-16:])
+    table = table.sort_values(["chosen", "order", "key"])
+    free = table.loc[~table["chosen"], "size"].to_numpy()
+    middle = (np.cumsum(free) - free / 2) / max(free.sum(), 1)
+    shares = np.array(SHARES[:2]) / sum(SHARES[:2]) if test_ids else np.array(SHARES)
+    place = np.searchsorted(np.cumsum(shares)[:-1], middle, side="right")
+    table["split"] = np.append(np.array(SPLITS)[place], np.full(int(table["chosen"].sum()), "test"))
+    return frame["group"].map(table["split"]).to_numpy(dtype=str)
+
+
+def read_test_ids(path: Path | None, known: np.ndarray) -> frozenset[str]:
+    """Ids, one a line, of the polygons that are to be the test split.
+
+    Raises:
+        PipelineError: no such file, or an id in it is not among the known ones.
+    """
+    if path is None:
+        return frozenset()
+    if not path.is_file():
+        raise PipelineError(f"no file of test ids at {path}")
+    wanted = frozenset(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    unknown = sorted(wanted - set(known))
+    if unknown:
+        raise PipelineError(f"{path}: {len(unknown)} ids are not among the polygons, for example {unknown[0]!r}")
+    return wanted
+
+
+def leakage_m2(bounds_3857: np.ndarray, windows: Windows, splits: np.ndarray) -> float:
+    """Area on the ground (EPSG:6933, m2) shared by windows of different splits, summed over the pairs."""
+    first, second = overlapping_pairs(windows).T
+    across = splits[first] != splits[second]
+    one, other = bounds_3857[first[across]], bounds_3857[second[across]]
+    shared = np.column_stack([np.maximum(one[:, :2], other[:, :2]), np.minimum(one[:, 2:], other[:, 2:])])
+    to_equal_area = Transformer.from_crs(CRS, "EPSG:6933", always_xy=True)
+    minx, miny = to_equal_area.transform(shared[:, 0], shared[:, 1])
+    maxx, maxy = to_equal_area.transform(shared[:, 2], shared[:, 3])
+    return float(((maxx - minx) * (maxy - miny)).sum())

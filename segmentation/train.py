@@ -1,0 +1,87 @@
+"""Step 2 for those without an MMSegmentation checkout: ``python -m segmentation.train CONFIG``.
+
+Runs the config through MMEngine's Runner, as MMSegmentation's own ``tools/train.py`` does, and goes on where an
+interrupted training stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from segmentation import cli
+from segmentation.errors import PipelineError
+from segmentation.workspace import REPOSITORY
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m segmentation.train", description=__doc__)
+    parser.add_argument("config", type=Path, help="an MMSegmentation config, such as those in configs/")
+    parser.add_argument("--work-dir", type=Path, help="checkpoints and logs (default: work_dirs/<config name>)")
+    parser.add_argument("--restart", action="store_true", help="begin anew (default: go on from the last checkpoint)")
+    parser.add_argument("--amp", action="store_true", help="mixed precision, for GPUs (default: no)")
+    parser.add_argument("--launcher", choices=["none", "pytorch"], default="none", help="pytorch under torchrun")
+    parser.add_argument(
+        "--cfg-options", nargs="+", metavar="KEY=VALUE", default=[], help="settings that replace the config's"
+    )
+    parser.set_defaults(verbose=False)
+    return parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> int:
+    """Train, from the last checkpoint where there is one."""
+    if not options.config.is_file():
+        raise PipelineError(f"no config at {options.config}")
+    config_path = options.config.resolve()
+    work_dir = (options.work_dir or REPOSITORY / "work_dirs" / config_path.stem).resolve()
+    # Configs name the dataset relative to the repository.
+    os.chdir(REPOSITORY)
+
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+
+    config = Config.fromfile(config_path)
+    config.merge_from_dict(dict(_setting(text) for text in options.cfg_options))
+    config.work_dir = str(work_dir)
+    config.launcher = options.launcher
+    _need_chips(config)
+    last = config.train_cfg.get("max_iters")
+    finished = work_dir / f"iter_{last}.pth"
+    if finished.exists() and not options.restart:
+        print(f"trained already: {finished} (--restart to begin anew)")
+        return cli.DONE
+    config.resume = not options.restart
+    if options.amp:
+        config.optim_wrapper.type = "AmpOptimWrapper"
+        config.optim_wrapper.setdefault("loss_scale", "dynamic")
+    Runner.from_cfg(config).train()
+    print(f"checkpoints in {work_dir}")
+    return cli.DONE
+
+
+def _setting(text: str) -> tuple[str, object]:
+    """One KEY=VALUE; the value as Python writes it, else as text."""
+    import ast
+
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise PipelineError(f"--cfg-options takes KEY=VALUE, not {text!r}")
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key, value
+
+
+def _need_chips(config) -> None:
+    dataset = config.train_dataloader.dataset
+    for kind, prefix in dataset.data_prefix.items():
+        folder = Path(dataset.data_root) / prefix
+        if not any(folder.glob(f"*{dataset.img_suffix}")):
+            raise PipelineError(f"no training data ({kind}) in {folder}: run step 1 for the label year first")
+
+
+if __name__ == "__main__":
+    choices = arguments()
+    cli.run(main, choices)

@@ -1,0 +1,119 @@
+"""The windows of a year: planned around the polygons, and kept as ``windows.gpkg``, the record of what was seen."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+
+from segmentation.errors import PipelineError
+from segmentation.geopackage import Layer, write_geopackage
+from segmentation.grid import CHIP_PX, CRS, Grid, Windows, boxes
+from segmentation.splits import SEED, assign_splits, overlap_groups
+
+# A window wider than this (313 km at the equator) holds no single mine; its polygon is most likely broken.
+LARGEST_PX = 65_536
+
+WRITTEN = "written"
+TOO_LITTLE_DATA = "too little data"
+NOT_COVERED = "not covered"
+FAILED = "failed"
+
+
+def plan_windows(
+    polygons: gpd.GeoDataFrame, grid: Grid, test_ids: frozenset[str] = frozenset(), seed: int = SEED
+) -> gpd.GeoDataFrame:
+    """One centred window a polygon, with its split.
+
+    Args:
+        polygons: columns ``id`` and ``geometry``, any CRS.
+        grid: the imagery's pixel grid.
+        test_ids: ids of the polygons that are to be the test split.
+        seed: of the random order in which groups are split.
+
+    Returns:
+        A row a polygon in the same order, EPSG:3857: ``id``, ``split``, ``group`` (windows that overlap share one),
+        ``col``, ``row``, ``side_px`` (see ``Windows``), and the square as ``geometry``.
+
+    Raises:
+        PipelineError: a polygon is too large for one window.
+    """
+    ids = polygons["id"].to_numpy(dtype=str)
+    windows = grid.windows_around(polygons.to_crs(CRS).bounds.to_numpy())
+    large = windows.side_px > LARGEST_PX
+    if large.any():
+        raise PipelineError(
+            f"polygon {ids[large][0]!r} needs a window of {windows.side_px[large][0]} px, more than {LARGEST_PX}; "
+            f"split or remove it ({int(large.sum())} such polygons)"
+        )
+    groups = overlap_groups(windows)
+    return gpd.GeoDataFrame(
+        {
+            "id": ids,
+            "split": assign_splits(ids, groups, test_ids, seed),
+            "group": groups,
+            "col": windows.col,
+            "row": windows.row,
+            "side_px": windows.side_px,
+        },
+        geometry=boxes(grid.window_bounds(windows)),
+        crs=CRS,
+    )
+
+
+def as_windows(plan: gpd.GeoDataFrame) -> Windows:
+    """The squares of a plan as arrays."""
+    return Windows(*(plan[name].to_numpy("int64") for name in ("col", "row", "side_px")))
+
+
+def splits_fingerprint(plan: gpd.GeoDataFrame) -> str:
+    """SHA-256 over ids and splits: changes when the seed or the chosen test polygons do."""
+    return hashlib.sha256("\n".join(plan["id"] + " " + plan["split"]).encode()).hexdigest()
+
+
+def quads_by_window(plan: gpd.GeoDataFrame, grid: Grid) -> np.ndarray:
+    """The ids of the quads that each window touches, as text: (n,) object, ids separated by blanks."""
+    window, x, y = grid.quads_of(as_windows(plan))
+    names = np.char.add(np.char.add(x.astype(str), "-"), y.astype(str))
+    starts = np.searchsorted(window, np.arange(1, len(plan)))
+    return np.array([" ".join(part) for part in np.split(names, starts)], dtype=object)
+
+
+def write_windows(
+    path: Path, windows: gpd.GeoDataFrame, quads: gpd.GeoDataFrame, grid: Grid, metadata: dict[str, str]
+) -> None:
+    """Keep what was looked at: the windows with their status, and the quads, both as squares in EPSG:3857.
+
+    Args:
+        path: of ``windows.gpkg``.
+        windows: from ``dataset.cut_windows``.
+        quads: from the imagery source's ``footprint``.
+        grid: of the imagery.
+        metadata: of the dataset, such as the mosaic's name.
+    """
+    table = windows.assign(
+        written=windows["status"] == WRITTEN,
+        mosaic=metadata.get("mosaic", ""),
+        quads=quads_by_window(windows, grid),
+        pixel_3857_m=windows["side_px"] / CHIP_PX * grid.pixel_m,
+    )
+    layers = [
+        Layer("windows", table, "Polygon", style="windows"),
+        Layer("quads", quads, "Polygon", style="quads"),
+    ]
+    write_geopackage(path, layers, metadata)
+
+
+def read_windows(path: Path, year: int) -> gpd.GeoDataFrame:
+    """The windows of a year, as step 1 left them.
+
+    Raises:
+        PipelineError: step 1 has not been run for this year.
+    """
+    if not path.exists():
+        raise PipelineError(
+            f"no windows of {year} at {path}: run segmentation_dataset_generation.py -year={year} first"
+        )
+    return gpd.read_file(path, layer="windows")

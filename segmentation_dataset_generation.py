@@ -1,0 +1,91 @@
+"""Step 1: from mining polygons and satellite imagery to an MMSegmentation dataset of one year."""
+
+import argparse
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+from segmentation import cli, planet
+from segmentation.dataset import cut_windows
+from segmentation.demo import DEMO_KEY, standin, write_demo_polygons
+from segmentation.grid import Grid
+from segmentation.imagery import PlanetImagery
+from segmentation.mosaics import LABEL_YEAR, default_mosaic
+from segmentation.planet import PlanetClient
+from segmentation.polygons import read_polygons
+from segmentation.splits import SEED, read_test_ids
+from segmentation.summary import failures, summarise
+from segmentation.windows import as_windows, plan_windows, splits_fingerprint, write_windows
+from segmentation.workspace import keep_settings
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = cli.common_options(argparse.ArgumentParser(description=__doc__))
+    parser.add_argument(
+        "--polygons",
+        type=Path,
+        metavar="FILE",
+        help="mining polygons, any OGR format and CRS (default: mining_polygons_combined.gpkg in the workspace)",
+    )
+    parser.add_argument("--mosaic", metavar="NAME", help="Planet mosaic (default: the one that shows the year)")
+    parser.add_argument(
+        "--label-year",
+        type=int,
+        default=LABEL_YEAR,
+        metavar="YEAR",
+        help="the year whose chips get masks (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--test-ids", type=Path, metavar="FILE", help="ids of the polygons to test on, one a line (default: drawn)"
+    )
+    parser.add_argument("--seed", type=int, default=SEED, help="of the random splits (default: %(default)s)")
+    parser.add_argument(
+        "--api-url",
+        default=os.environ.get("PL_API_URL", planet.API_URL),
+        metavar="URL",
+        help="Planet's Basemaps API, or one like it (default: PL_API_URL, else %(default)s)",
+    )
+    parser.add_argument(
+        "--max-rps", type=float, default=5.0, metavar="N", help="requests a second at most (default: %(default)s)"
+    )
+    return parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> int:
+    """Polygons to windows, windows to quads, quads to chips and masks."""
+    workspace, grid = cli.workspace(options), Grid()
+    mosaic = options.mosaic or default_mosaic(options.year)
+    with ExitStack() as stack:
+        if options.demo:
+            write_demo_polygons(workspace.polygons)
+            api_url, key = stack.enter_context(standin(workspace.root / "planet")), lambda: DEMO_KEY
+        else:
+            api_url, key = options.api_url, planet.find_api_key
+
+        polygons = read_polygons(options.polygons or workspace.polygons)
+        test_ids = read_test_ids(options.test_ids, polygons.in_belt["id"])
+        plan = plan_windows(polygons.in_belt, grid, test_ids, options.seed)
+
+        def client() -> PlanetClient:
+            return PlanetClient(key(), api_url, options.max_rps, options.workers)
+
+        source = PlanetImagery(client, mosaic, workspace.quads(options.year), grid, options.workers, options.quiet)
+        source.connect(as_windows(plan))
+
+        folder = workspace.year(options.year)
+        stack.enter_context(folder.locked())
+        labels = polygons.all if options.year == options.label_year else None
+        made_from = {"polygons": polygons.fingerprint, "masks": labels is not None, "splits": splits_fingerprint(plan)}
+        keep_settings(folder.settings, source.settings() | made_from, "the dataset")
+        windows = cut_windows(plan, source, folder, labels, options.workers, options.quiet)
+        write_windows(folder.windows, windows, source.footprint(), grid, source.settings())
+
+    print(f"{options.year}: {mosaic}")
+    print(summarise(polygons, windows, source.footprint()))
+    print(f"chips in {folder.path / 'img_dir'}, windows in {folder.windows}")
+    return cli.INCOMPLETE if failures(windows) else cli.DONE
+
+
+if __name__ == "__main__":
+    cli.run(main, arguments())

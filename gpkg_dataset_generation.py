@@ -16,7 +16,7 @@ from segmentation.windows import read_windows
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = cli.model_options(cli.common_options(argparse.ArgumentParser(description=__doc__)))
+    parser = cli.model_options(cli.common_options(cli.Parser(description=__doc__)))
     parser.add_argument(
         "--threshold", type=cli.share, default=0.5, metavar="P", help="least probability of mine (default: %(default)s)"
     )

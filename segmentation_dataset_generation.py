@@ -7,7 +7,8 @@ from pathlib import Path
 
 from segmentation import cli, planet
 from segmentation.dataset import cut_windows
-from segmentation.demo import DEMO_KEY, standin, write_demo_polygons
+from segmentation.demo import DEMO_KEY, standin
+from segmentation.demo.inputs import write_demo_polygons
 from segmentation.grid import Grid
 from segmentation.imagery import PlanetImagery
 from segmentation.mosaics import LABEL_YEAR, default_mosaic
@@ -21,7 +22,7 @@ from segmentation.workspace import keep_settings
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = cli.common_options(argparse.ArgumentParser(description=__doc__))
+    parser = cli.common_options(cli.Parser(description=__doc__))
     parser.add_argument(
         "--polygons",
         type=Path,
@@ -31,7 +32,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--mosaic", metavar="NAME", help="Planet mosaic (default: the one that shows the year)")
     parser.add_argument(
         "--label-year",
-        type=int,
+        type=cli.year,
         default=LABEL_YEAR,
         metavar="YEAR",
         help="the year whose chips get masks (default: %(default)s)",

@@ -12,7 +12,7 @@ model = dict(
 )
 
 train_pipeline = [
-    dict(type="LoadImageFromFile"),
+    dict(type="LoadImageFromFile", imdecode_backend="pillow"),
     dict(type="LoadAnnotations"),
     dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.95),
     dict(type="RandomFlip", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),

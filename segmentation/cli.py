@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -17,9 +19,19 @@ from segmentation.workspace import DATA_ROOT, DEMO_ROOT, Workspace
 DONE, INCOMPLETE, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that answers a typing error with one line instead of the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with the status of a refused command."""
+        self.exit(REFUSED, f"error: {message} (--help lists what there is)\n")
+
+
 def common_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Add the options that every step of a year has: the year, the workspace, processes, how much is said."""
-    parser.add_argument("-year", "--year", "-y", type=int, required=True, metavar="YEAR", help="the year, 2016 to 2024")
+    parser.add_argument(
+        "-year", "--year", "-y", type=year, required=True, metavar="YEAR", help="the year, 2016 to 2024"
+    )
     parser.add_argument("--workers", type=positive, default=os.cpu_count(), help="processes (default: %(default)s)")
     return workspace_options(parser)
 
@@ -59,6 +71,13 @@ def model_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         help="a checkpoint anywhere (default: work_dirs/<config name>/iter_<N>.pth)",
     )
     return parser
+
+
+def year(text: str) -> int:
+    """An argparse type: a calendar year."""
+    if not re.fullmatch(r"[12]\d{3}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no year")
+    return int(text)
 
 
 def positive(text: str) -> int:

@@ -54,11 +54,8 @@ class Outcome:
 
 
 def cut(job: CutJob) -> Outcome:
-    """Read a window, write its mask and then its chip; one that is there already is only measured.
-
-    The chip comes last: where it exists, its mask does too.
-    """
-    if not job.chip.exists():
+    """Read a window, write its mask and its chip; a window that has both is only measured."""
+    if not job.chip.exists() or (job.mask is not None and not job.mask.exists()):
         pixels = job.reader.read(job.col, job.row, job.side_px)
         valid_share = float(pixels.valid.mean())
         if valid_share < LEAST_VALID:

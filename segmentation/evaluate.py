@@ -19,7 +19,7 @@ from segmentation.workspace import SPLITS
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m segmentation.evaluate", description=__doc__)
+    parser = cli.Parser(prog="python -m segmentation.evaluate", description=__doc__)
     cli.model_options(cli.common_options(parser))
     parser.add_argument("--split", choices=SPLITS, default="test", help="which windows (default: %(default)s)")
     parser.add_argument(

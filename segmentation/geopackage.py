@@ -24,7 +24,7 @@ DATE_COLUMNS = ("valid_from", "valid_to")
 # GeoPackages carry the time of writing. A fixed one lets the same input give the same bytes.
 _WRITTEN_AT = "2000-01-01T00:00:00.000Z"
 
-# The newest version that GDAL reads without a warning in all QGIS releases since 3.16.
+# pyogrio's own choice, 1.4, makes the GDAL of older QGIS releases (3.22) warn at every opening.
 _VERSION = "1.2"
 _GEOMETRY_COLUMN = "geom"
 _GDAL_ITEMS = ("IDENTIFIER", "DESCRIPTION")  # GDAL's own, mixed into a layer's metadata

@@ -77,7 +77,8 @@ class Grid:
             bounds_3857: (n, 4) float64, minx, miny, maxx, maxy in EPSG:3857.
         """
         minx, miny, maxx, maxy = np.asarray(bounds_3857, dtype="float64").reshape(-1, 4).T
-        extent_px = np.maximum(maxx - minx, maxy - miny) / self.pixel_m
+        # Rounded, so that an extent of whole pixels is not a hair more.
+        extent_px = np.round(np.maximum(maxx - minx, maxy - miny) / self.pixel_m, 6)
         side = CHIP_PX * np.maximum(1, np.ceil(2 * extent_px / CHIP_PX)).astype("int64")
         side = np.minimum(side, self.world_px)
         centre_col = ((minx + maxx) / 2 + HALF_WORLD_M) / self.pixel_m

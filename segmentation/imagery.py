@@ -26,7 +26,7 @@ from segmentation.quads import Pixels, QuadReader, check_quad
 from segmentation.windows import FAILED, NOT_COVERED
 from segmentation.workspace import read_json, write_json
 
-CACHED = "cached"
+COVERED = "covered"
 
 log = logging.getLogger(__name__)
 
@@ -167,9 +167,10 @@ class PlanetImagery:
         """Every quad, once its status is known: those at hand at once, the others as their downloads end."""
         known = self._not_covered()
         missing = [quad for quad in quads if self._missing(quad, known)]
-        for quad in sorted(set(quads) - set(missing), key=quads.index):
-            reason = known.get(quad_name(*quad))
-            self._status[quad] = (NOT_COVERED, reason) if reason else (CACHED, "")
+        unasked = set(missing)
+        for quad in (quad for quad in quads if quad not in unasked):
+            name = quad_name(*quad)
+            self._status[quad] = (NOT_COVERED, known[name]) if name in known else (COVERED, "")
             yield quad
         if not missing:
             return
@@ -200,7 +201,7 @@ class PlanetImagery:
         except PipelineError as error:
             log.warning("quad %s: %s", quad_name(*quad), error)
             return FAILED, str(error)
-        return CACHED, ""
+        return COVERED, ""
 
     def _problem(self, position: np.ndarray, x: np.ndarray, y: np.ndarray, window: int) -> str | None:
         own = slice(*np.searchsorted(position, [window, window + 1]))

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import io
+import pickle
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +22,11 @@ from segmentation.workspace import REPOSITORY, fingerprint
 
 if TYPE_CHECKING:
     import torch
+    from mmengine.dataset import Compose
+    from mmseg.models import BaseSegmentor
 
 CONFIGS = REPOSITORY / "configs"
 WORK_DIRS = REPOSITORY / "work_dirs"
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,9 @@ def find_run(
     Raises:
         PipelineError: there is no such config or checkpoint, or more than one config fits.
     """
+    if (model is None) == (config is None):
+        raise PipelineError("which model? give either -model=NAME (a config in configs/) or --config FILE")
     if config is None:
-        if model is None:
-            raise PipelineError("which model? give -model=NAME (a config in configs/) or --config FILE")
         config = _find_config(model, configs)
     elif not config.is_file():
         raise PipelineError(f"no config at {config}")
@@ -112,22 +115,13 @@ class Predictor:
 
     def __init__(self, run: ModelRun, device: str | None = None):
         import torch
-        from mmengine.dataset import Compose
-        from mmseg.apis import init_model
 
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            self._model = init_model(run.config, str(run.checkpoint), self.device)
-        except (RuntimeError, AssertionError) as error:
-            raise PipelineError(
-                f"cannot load {run.checkpoint} on {self.device}: {str(error).splitlines()[0]}"
-            ) from None
-        if self._model.decode_head.num_classes != 2:
-            raise PipelineError(
-                f"{run.config} has {self._model.decode_head.num_classes} classes; two are needed, background and mine"
-            )
-        steps = [step for step in self._model.cfg.test_pipeline if step["type"] != "LoadAnnotations"]
-        self._pipeline = Compose(steps)
+        # MMSegmentation prints what it loads, and warns of what SegFormer does without.
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._model = _load(run, self.device)
+            self._pipeline = _reading(self._model.cfg.test_pipeline)
 
     def predict(self, chips: Sequence[Path], batch_size: int, workers: int) -> Iterator[tuple[int, np.ndarray]]:
         """Probability of mine for every chip.
@@ -148,7 +142,6 @@ class Predictor:
             batch_size=batch_size,
             num_workers=min(workers, len(chips)),
             collate_fn=pseudo_collate,
-            multiprocessing_context="spawn" if workers else None,
         )
         position = 0
         for batch in loader:
@@ -164,10 +157,34 @@ class Predictor:
             return self._model.test_step(batch)
 
 
+def _load(run: ModelRun, device: str) -> BaseSegmentor:
+    from mmengine.runner import load_checkpoint
+    from mmseg.apis import init_model
+
+    try:
+        model = init_model(run.config, device=device)
+        # Strict: weights that do not fit would be left random otherwise.
+        load_checkpoint(model, str(run.checkpoint), map_location=device, strict=True)
+    except (RuntimeError, AssertionError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise PipelineError(f"cannot load {run.checkpoint} with {run.config} on {device}: {reason}") from None
+    classes = model.decode_head.num_classes
+    if classes != 2:
+        raise PipelineError(f"{run.config} has {classes} classes; two are needed, background and mine")
+    return model
+
+
+def _reading(test_pipeline: Sequence[dict]) -> Compose:
+    """The steps of a config's test pipeline that do not need a mask."""
+    from mmengine.dataset import Compose
+
+    return Compose([step for step in test_pipeline if step["type"] != "LoadAnnotations"])
+
+
 class _Chips:
     """The chips as a dataset for torch's DataLoader, read as the config's test pipeline says."""
 
-    def __init__(self, chips: Sequence[Path], pipeline):
+    def __init__(self, chips: Sequence[Path], pipeline: Compose):
         self._chips, self._pipeline = chips, pipeline
 
     def __len__(self) -> int:

@@ -42,9 +42,9 @@ class YearView:
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m segmentation.overview", description=__doc__)
+    parser = cli.Parser(prog="python -m segmentation.overview", description=__doc__)
     cli.model_options(cli.workspace_options(parser))
-    parser.add_argument("--years", type=int, nargs="+", required=True, metavar="YEAR", help="years to show")
+    parser.add_argument("--years", type=cli.year, nargs="+", required=True, metavar="YEAR", help="years to show")
     parser.add_argument("--polygons", type=Path, metavar="FILE", help="literature polygons (default: the workspace's)")
     parser.add_argument("--rows", type=cli.positive, default=6, help="windows to show (default: %(default)s)")
     parser.add_argument("-o", "--output", type=Path, metavar="PNG", help="(default: overview.png in the workspace)")
@@ -72,7 +72,7 @@ def _view(workspace: Workspace, year: int, run: str, literature: gpd.GeoDataFram
     path = folder.predicted(run)
     if not path.exists():
         raise PipelineError(f"no predictions at {path}: run gpkg_dataset_generation.py -year={year} first")
-    return YearView(year, windows.set_index("id"), gpd.read_file(path).to_crs(CRS), literature)
+    return YearView(year, windows.set_index("id"), gpd.read_file(path, layer="mining_polygons").to_crs(CRS), literature)
 
 
 def _common_windows(views: list[YearView]) -> list[str]:

@@ -6,7 +6,6 @@ The study unites the polygons of Maus et al. (2022) and of Tang and Werner (2023
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from segmentation.errors import PipelineError
 BELT_DEG = 30.0
 # A polygon this wide is one cut at the antimeridian whose parts lie on both sides of the map.
 _WRAPPED_DEG = 180.0
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,8 @@ class LiteraturePolygons:
     def fingerprint(self) -> str:
         """SHA-256 over ids and geometries; the same polygons give the same value whatever the file format."""
         digest = hashlib.sha256("\n".join(self.all["id"]).encode())
-        digest.update(b"".join(shapely.to_wkb(self.all.geometry.values)))
+        # Formats differ in the direction of rings and in where they start.
+        digest.update(b"".join(shapely.to_wkb(shapely.normalize(self.all.geometry.values))))
         return digest.hexdigest()
 
 
@@ -64,7 +64,7 @@ def read_polygons(path: Path) -> LiteraturePolygons:
     frame = _read(path)
     read = len(frame)
     frame = gpd.GeoDataFrame({"id": _ids(frame, path)}, geometry=frame.geometry.values, crs=frame.crs)
-    frame = frame.sort_values("id", key=_natural_order, ignore_index=True)
+    frame = frame.iloc[np.lexsort((frame["id"], frame["id"].str.zfill(100)))].reset_index(drop=True)
     dropped: dict[str, int] = {}
 
     def drop(reason: str, rows: np.ndarray) -> None:
@@ -76,20 +76,25 @@ def read_polygons(path: Path) -> LiteraturePolygons:
     drop("no geometry", (frame.geometry.isna() | frame.geometry.is_empty).to_numpy())
     invalid = ~frame.geometry.is_valid.to_numpy()
     frame.geometry = _polygonal(frame.geometry.values)
-    repaired = int((invalid & (frame.area > 0).to_numpy()).sum()) if len(frame) else 0
+    repaired = int((invalid & ~frame.geometry.is_empty.to_numpy()).sum())
     drop("not a polygon", frame.geometry.is_empty.to_numpy())
     if frame.empty:
         raise PipelineError(f"{path} holds no polygon ({read} rows read); step 1 needs mining polygons")
     frame = frame.to_crs("EPSG:4326")
     drop("coordinates outside the CRS", ~np.isfinite(frame.bounds.to_numpy()).all(axis=1))
-    width_deg = frame.bounds["maxx"] - frame.bounds["minx"]
-    drop("on both sides of the antimeridian", (width_deg > _WRAPPED_DEG).to_numpy())
+    drop("on both sides of the antimeridian", _crosses_antimeridian(frame.bounds.to_numpy()))
     usable = frame
     centre_lat = (frame.bounds["miny"] + frame.bounds["maxy"]) / 2
     drop(f"outside {BELT_DEG:.0f} N to {BELT_DEG:.0f} S", (centre_lat.abs() > BELT_DEG).to_numpy())
     if frame.empty:
         raise PipelineError(f"{path} holds no polygon between {BELT_DEG:.0f} N and {BELT_DEG:.0f} S ({dropped})")
     return LiteraturePolygons(usable, frame, read, repaired, dropped)
+
+
+def _crosses_antimeridian(bounds_deg: np.ndarray) -> np.ndarray:
+    """Polygons with parts at both ends of the map, or with longitudes beyond 180 degrees."""
+    west, _, east, _ = bounds_deg.reshape(-1, 4).T
+    return (east - west > _WRAPPED_DEG) | (west < -180) | (east > 180)
 
 
 def _read(path: Path) -> gpd.GeoDataFrame:
@@ -99,16 +104,22 @@ def _read(path: Path) -> gpd.GeoDataFrame:
             "or name a file with --polygons"
         )
     try:
-        if not len(pyogrio.list_layers(path)):
-            raise PipelineError(f"{path} holds no layer")
-        frame = gpd.read_file(path)
+        frame = gpd.read_file(path, layer=_polygon_layer(path))
     except DataSourceError as error:
-        raise PipelineError(f"{path} cannot be read as a vector file: {str(error).splitlines()[0]}") from None
+        raise PipelineError(f"{path} cannot be read as a vector file: {str(error).split(';')[0]}") from None
     if not isinstance(frame, gpd.GeoDataFrame) or frame.empty:
         raise PipelineError(f"{path} holds no polygon ({len(frame)} rows read); step 1 needs mining polygons")
     if frame.crs is None:
         raise PipelineError(f"{path} does not say its CRS; set one (for example ogr2ogr -a_srs EPSG:4326)")
     return frame
+
+
+def _polygon_layer(path: Path) -> str:
+    """The first layer that holds polygons, else the first of all."""
+    layers = pyogrio.list_layers(path)
+    if not len(layers):
+        raise PipelineError(f"{path} holds no layer; step 1 needs mining polygons")
+    return next((name for name, kind in layers if kind and "Polygon" in kind), layers[0, 0])
 
 
 def _ids(frame: gpd.GeoDataFrame, path: Path) -> np.ndarray:
@@ -118,12 +129,12 @@ def _ids(frame: gpd.GeoDataFrame, path: Path) -> np.ndarray:
     if column.isna().any():
         raise PipelineError(f"{path}: {int(column.isna().sum())} rows have no 'id'; fill or remove the column")
     if pd.api.types.is_float_dtype(column) and (column % 1 == 0).all():
-        column = column.astype("int64")
+        column = column.map("{:.0f}".format)  # a column of whole numbers that some format keeps as 1.0, 2.0, ...
     ids = column.astype(str)
     unusable = ~ids.str.fullmatch(_FILE_NAME)
     if unusable.any():
         raise PipelineError(
-            f"{path}: id {ids[unusable].iloc[0]!r} cannot name a file; use letters, digits, '_', '-' and '.'"
+            f"{path}: id {ids[unusable].iloc[0]!r} cannot name a file; use up to 100 letters, digits, '_', '-' and '.'"
         )
     if ids.str.lower().duplicated().any():
         again = ids[ids.str.lower().duplicated()].iloc[0]
@@ -131,10 +142,6 @@ def _ids(frame: gpd.GeoDataFrame, path: Path) -> np.ndarray:
             f"{path}: id {again!r} occurs more than once; give each polygon its own or remove the column"
         )
     return ids.to_numpy(dtype=object)
-
-
-def _natural_order(ids: pd.Series) -> pd.Series:
-    return ids.str.zfill(32)
 
 
 def _polygonal(geometries: np.ndarray) -> np.ndarray:

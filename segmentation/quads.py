@@ -11,6 +11,7 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from segmentation.errors import PipelineError
 from segmentation.grid import CHIP_PX, QUAD_PX, Grid, Windows, quad_name
 
 # Bands of an analytic quad, 1-based: blue, green, red, near infrared and, in most, alpha.
@@ -86,7 +87,7 @@ class QuadReader:
         a chip pixel is valid where at least half of the grid pixels under it are.
 
         Raises:
-            rasterio.errors.RasterioIOError: a quad on disk cannot be read.
+            PipelineError: a quad on disk is damaged.
         """
         factor = side_px // CHIP_PX
         strip = max(1, min(CHIP_PX, _STRIP_PX // (side_px * factor)))
@@ -109,22 +110,25 @@ class QuadReader:
                 path = self.quad_path(qx, qy)
                 if not path.exists():
                     continue
-                quad = _open_quad(path, path.stat().st_mtime_ns)
                 left, top = max(col, qx * QUAD_PX), max(row, north * QUAD_PX)
                 right, bottom = min(col + width, (qx + 1) * QUAD_PX), min(row + height, (north + 1) * QUAD_PX)
                 part = Window(left - qx * QUAD_PX, top - north * QUAD_PX, right - left, bottom - top)
                 here = np.s_[top - row : bottom - row, left - col : right - col]
-                dn[(slice(None), *here)], seen[here] = _read_part(quad, part)
+                dn[(slice(None), *here)], seen[here] = _read_part(path, part)
         return dn, seen
 
 
-def _read_part(quad: rasterio.DatasetReader, part: Window) -> tuple[np.ndarray, np.ndarray]:
-    if quad.count >= ALPHA:
-        values = quad.read([RED, GREEN, BLUE, NIR, ALPHA], window=part)
-        seen = values[4] > 0
-    else:
-        values = quad.read([RED, GREEN, BLUE, NIR], window=part)
-        seen = values.any(axis=0)
+def _read_part(path: Path, part: Window) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        quad = _open_quad(path, path.stat().st_mtime_ns)
+        if quad.count >= ALPHA:
+            values = quad.read([RED, GREEN, BLUE, NIR, ALPHA], window=part)
+            seen = values[4] > 0
+        else:
+            values = quad.read([RED, GREEN, BLUE, NIR], window=part)
+            seen = values.any(axis=0)
+    except RasterioError as error:
+        raise PipelineError(f"quad {path} is damaged ({error}); remove it and run again to fetch it anew") from None
     return np.where(seen, values[:4], 0), seen
 
 

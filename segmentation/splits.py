@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from pyproj import Transformer
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -57,11 +57,22 @@ def assign_splits(
     table["order"] = pd.util.hash_array(table["key"].to_numpy(dtype=object), hash_key=f"{seed:016d}"[-16:])
     table = table.sort_values(["chosen", "order", "key"])
     free = table.loc[~table["chosen"], "size"].to_numpy()
-    middle = (np.cumsum(free) - free / 2) / max(free.sum(), 1)
-    shares = np.array(SHARES[:2]) / sum(SHARES[:2]) if test_ids else np.array(SHARES)
-    place = np.searchsorted(np.cumsum(shares)[:-1], middle, side="right")
-    table["split"] = np.append(np.array(SPLITS)[place], np.full(int(table["chosen"].sum()), "test"))
+    drawn = np.array(SPLITS)[_cut(free, SHARES[:2] if test_ids else SHARES)]
+    table["split"] = np.append(drawn, np.full(int(table["chosen"].sum()), "test"))
     return frame["group"].map(table["split"]).to_numpy(dtype=str)
+
+
+def _cut(sizes: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
+    """Cut a sequence of groups at the shares of their total size: (n,) int, the number of each group's split."""
+    middle = (np.cumsum(sizes) - sizes / 2) / max(sizes.sum(), 1)
+    place = np.searchsorted(np.cumsum(shares)[:-1] / sum(shares), middle, side="right")
+    if len(place) >= len(shares):
+        # However few the groups, training needs every split.
+        place[0] = 0
+        for split in range(len(shares) - 1, 0, -1):
+            if split not in place:
+                place[split - len(shares)] = split
+    return place
 
 
 def read_test_ids(path: Path | None, known: np.ndarray) -> frozenset[str]:
@@ -87,7 +98,5 @@ def leakage_m2(bounds_3857: np.ndarray, windows: Windows, splits: np.ndarray) ->
     across = splits[first] != splits[second]
     one, other = bounds_3857[first[across]], bounds_3857[second[across]]
     shared = np.column_stack([np.maximum(one[:, :2], other[:, :2]), np.minimum(one[:, 2:], other[:, 2:])])
-    to_equal_area = Transformer.from_crs(CRS, "EPSG:6933", always_xy=True)
-    minx, miny = to_equal_area.transform(shared[:, 0], shared[:, 1])
-    maxx, maxy = to_equal_area.transform(shared[:, 2], shared[:, 3])
-    return float(((maxx - minx) * (maxy - miny)).sum())
+    # The projection is cylindrical: a box stays a box.
+    return float(gpd.GeoSeries(boxes(shared), crs=CRS).to_crs("EPSG:6933").area.sum())

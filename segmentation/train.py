@@ -7,17 +7,22 @@ interrupted training stopped.
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from segmentation import cli
 from segmentation.errors import PipelineError
 from segmentation.workspace import REPOSITORY
 
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m segmentation.train", description=__doc__)
+    parser = cli.Parser(prog="python -m segmentation.train", description=__doc__)
     parser.add_argument("config", type=Path, help="an MMSegmentation config, such as those in configs/")
     parser.add_argument("--work-dir", type=Path, help="checkpoints and logs (default: work_dirs/<config name>)")
     parser.add_argument("--restart", action="store_true", help="begin anew (default: go on from the last checkpoint)")
@@ -63,8 +68,6 @@ def main(options: argparse.Namespace) -> int:
 
 def _setting(text: str) -> tuple[str, object]:
     """One KEY=VALUE; the value as Python writes it, else as text."""
-    import ast
-
     key, separator, value = text.partition("=")
     if not separator:
         raise PipelineError(f"--cfg-options takes KEY=VALUE, not {text!r}")
@@ -74,12 +77,14 @@ def _setting(text: str) -> tuple[str, object]:
         return key, value
 
 
-def _need_chips(config) -> None:
-    dataset = config.train_dataloader.dataset
-    for kind, prefix in dataset.data_prefix.items():
-        folder = Path(dataset.data_root) / prefix
-        if not any(folder.glob(f"*{dataset.img_suffix}")):
-            raise PipelineError(f"no training data ({kind}) in {folder}: run step 1 for the label year first")
+def _need_chips(config: Config) -> None:
+    """Make sure that there is something to train and to validate on."""
+    for part in ("train", "val"):
+        dataset = config[f"{part}_dataloader"].dataset
+        for prefix in dataset.data_prefix.values():
+            folder = Path(dataset.data_root) / prefix
+            if not any(folder.glob(f"*{dataset.img_suffix}")):
+                raise PipelineError(f"nothing to train on in {folder}: run step 1 for the label year first")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ from segmentation.probabilities import CERTAIN, NO_DATA, read_probability
 
 # Visvalingam's tolerance in chip pixels: it removes the corners of pixel staircases (half a pixel of area each).
 SIMPLIFY_PX = 1.0
+# A polygon whose area would change by more than this share keeps its pixel edges.
+_AREA_TOLERANCE = 0.02
 _CHUNK = 16
 
 
@@ -120,9 +122,16 @@ def join(pieces: Pieces, grid: Grid, keep_holes: bool = False) -> gpd.GeoDataFra
     simple = np.empty(len(merged), dtype=object)
     for size in np.unique(pixel):
         same = pixel == size
-        simple[same] = shapely.coverage_simplify(merged[same], SIMPLIFY_PX * float(size))
+        simple[same] = _simplify(merged[same], SIMPLIFY_PX * float(size))
     frame = gpd.GeoDataFrame({"mean_probability": mean}, geometry=_to_mercator(simple, grid), crs=CRS)
     return frame[weight > 0].to_crs("EPSG:4326")
+
+
+def _simplify(polygons: np.ndarray, tolerance: float) -> np.ndarray:
+    """Simplify, but leave alone what is so small that it would lose its shape: a single pixel becomes a triangle."""
+    simple = shapely.coverage_simplify(polygons, tolerance)
+    before, after = shapely.area(polygons), shapely.area(simple)
+    return np.where(np.abs(after - before) <= _AREA_TOLERANCE * before, simple, polygons)
 
 
 def _fill(polygons: np.ndarray) -> np.ndarray:

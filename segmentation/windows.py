@@ -45,7 +45,7 @@ def plan_windows(
     large = windows.side_px > LARGEST_PX
     if large.any():
         raise PipelineError(
-            f"polygon {ids[large][0]!r} needs a window of {windows.side_px[large][0]} px, more than {LARGEST_PX}; "
+            f"polygon '{ids[large][0]}' needs a window of {windows.side_px[large][0]} px, more than {LARGEST_PX}; "
             f"split or remove it ({int(large.sum())} such polygons)"
         )
     groups = overlap_groups(windows)
@@ -82,7 +82,7 @@ def quads_by_window(plan: gpd.GeoDataFrame, grid: Grid) -> np.ndarray:
 
 
 def write_windows(
-    path: Path, windows: gpd.GeoDataFrame, quads: gpd.GeoDataFrame, grid: Grid, metadata: dict[str, str]
+    path: Path, windows: gpd.GeoDataFrame, quads: gpd.GeoDataFrame, grid: Grid, settings: dict[str, str | int]
 ) -> None:
     """Keep what was looked at: the windows with their status, and the quads, both as squares in EPSG:3857.
 
@@ -91,11 +91,11 @@ def write_windows(
         windows: from ``dataset.cut_windows``.
         quads: from the imagery source's ``footprint``.
         grid: of the imagery.
-        metadata: of the dataset, such as the mosaic's name.
+        settings: of the imagery source; they become the file's metadata.
     """
     table = windows.assign(
         written=windows["status"] == WRITTEN,
-        mosaic=metadata.get("mosaic", ""),
+        mosaic=settings.get("mosaic", ""),
         quads=quads_by_window(windows, grid),
         pixel_3857_m=windows["side_px"] / CHIP_PX * grid.pixel_m,
     )
@@ -103,7 +103,7 @@ def write_windows(
         Layer("windows", table, "Polygon", style="windows"),
         Layer("quads", quads, "Polygon", style="quads"),
     ]
-    write_geopackage(path, layers, metadata)
+    write_geopackage(path, layers, {key: str(value) for key, value in settings.items()})
 
 
 def read_windows(path: Path, year: int) -> gpd.GeoDataFrame:

@@ -132,8 +132,15 @@ def write_json(path: Path, content: dict) -> None:
 
 
 def read_json(path: Path) -> dict:
-    """Read a JSON object; empty where there is no file."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    """Read a JSON object; empty where there is no file.
+
+    Raises:
+        PipelineError: the file is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except json.JSONDecodeError as error:
+        raise PipelineError(f"{path} is damaged ({error}); remove it and run again") from None
 
 
 def keep_settings(path: Path, settings: dict, what: str) -> None:

@@ -5,9 +5,10 @@ data_root = "segmentation/data/segmentation/2019"
 metainfo = dict(classes=("background", "mine"), palette=[[38, 70, 53], [242, 143, 59]])
 crop_size = (512, 512)
 
-# In masks, 255 is no data; MMSegmentation ignores it in losses and metrics.
+# In masks, 255 is no data; MMSegmentation ignores it in losses and metrics. Pillow reads the same pixels as the
+# default backend, OpenCV, which warns of every GeoTIFF tag in every chip.
 train_pipeline = [
-    dict(type="LoadImageFromFile"),
+    dict(type="LoadImageFromFile", imdecode_backend="pillow"),
     dict(type="LoadAnnotations"),
     dict(type="RandomResize", scale=crop_size, ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.95),
@@ -17,7 +18,7 @@ train_pipeline = [
     dict(type="PackSegInputs"),
 ]
 test_pipeline = [
-    dict(type="LoadImageFromFile"),
+    dict(type="LoadImageFromFile", imdecode_backend="pillow"),
     dict(type="Resize", scale=crop_size, keep_ratio=True),
     dict(type="LoadAnnotations"),
     dict(type="PackSegInputs"),

@@ -1,0 +1,57 @@
+"""The built-in demo: a SYNTHETIC landscape with invented mines, served by a local stand-in for Planet's API.
+
+No pixel of it is a photograph. It needs neither key nor network and runs the same client code as real imagery.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from segmentation.errors import PipelineError
+from segmentation.workspace import REPOSITORY
+
+DEMO_KEY = "demo"
+_GRACE_S = 5
+_TOLD_LINES = 5
+
+
+@contextmanager
+def standin(cache: Path) -> Iterator[str]:
+    """Run the stand-in while the block lasts.
+
+    Args:
+        cache: folder for rendered quads; several stand-ins may share it.
+
+    Yields:
+        The API's base URL; its key is ``DEMO_KEY``.
+
+    Raises:
+        PipelineError: the stand-in did not start.
+    """
+    command = [sys.executable, "-m", "segmentation.demo.server", "--cache", str(Path(cache).resolve())]
+    with (
+        tempfile.TemporaryFile() as complaints,
+        subprocess.Popen(
+            command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True
+        ) as process,
+    ):
+        try:
+            word, _, url = process.stdout.readline().strip().partition(" ")
+            if word != "ready":
+                process.wait()
+                complaints.seek(0)
+                told = complaints.read().decode(errors="replace").splitlines()[-_TOLD_LINES:]
+                raise PipelineError("the demo's local server did not start: " + " | ".join(told))
+            yield url
+        finally:
+            # Closing its standard input asks it to end.
+            process.stdin.close()
+            try:
+                process.wait(_GRACE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()

@@ -1,0 +1,78 @@
+"""Quads as files: the GeoTIFFs that the stand-in serves, rendered when first asked for and kept on disk."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp
+from rasterio.transform import Affine
+
+from segmentation.demo.landscape import render_quad
+from segmentation.grid import CRS, QUAD_PX, Grid, quad_name
+from segmentation.workspace import whole_file
+
+_BLOCK_PX = 512
+_RENDERED_AT_ONCE = 2
+
+
+def write_quad(path: Path, grid: Grid, x: int, y: int, pixels: np.ndarray) -> None:
+    """Write a quad as Planet delivers it: tiled GeoTIFF, Blue, Green, Red, NIR, alpha, without nodata tag.
+
+    Args:
+        path: the file, written beside and renamed.
+        grid: the pixel grid.
+        x: the quad's column.
+        y: the quad's row, from the south edge.
+        pixels: (5, 4096, 4096) uint16.
+    """
+    minx, _, _, maxy = grid.quad_bounds(x, y)
+    layout = {"tiled": True, "blockxsize": _BLOCK_PX, "blockysize": _BLOCK_PX, "interleave": "band"}
+    packing = {"compress": "deflate", "zlevel": 1, "predictor": 2, "photometric": "minisblack", "alpha": "unspecified"}
+    with (
+        whole_file(path) as partial,
+        rasterio.open(
+            partial,
+            "w",
+            driver="GTiff",
+            width=QUAD_PX,
+            height=QUAD_PX,
+            count=len(pixels),
+            dtype="uint16",
+            crs=CRS,
+            transform=Affine(grid.pixel_m, 0.0, minx, 0.0, -grid.pixel_m, maxy),
+            **layout,
+            **packing,
+        ) as quad,
+    ):
+        quad.colorinterp = (
+            ColorInterp.blue,
+            ColorInterp.green,
+            ColorInterp.red,
+            ColorInterp.undefined,
+            ColorInterp.alpha,
+        )
+        quad.write(pixels)
+
+
+@dataclass
+class QuadCache:
+    """Quads on disk under ``root/MOSAIC/X-Y.tif``; several processes may share the folder."""
+
+    root: Path
+    grid: Grid = field(default_factory=Grid)
+    _locks: dict[Path, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
+    _slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_RENDERED_AT_ONCE))
+
+    def quad(self, mosaic: str, x: int, y: int) -> Path:
+        """The file of a quad; the first to ask for it renders it, others wait."""
+        path = self.root / mosaic / f"{quad_name(x, y)}.tif"
+        with self._locks[path]:
+            if not path.exists():
+                with self._slots:
+                    write_quad(path, self.grid, x, y, render_quad(self.grid, x, y, mosaic))
+        return path

@@ -1,0 +1,48 @@
+"""A local stand-in for Planet's basemaps API that serves a synthetic landscape, as a process of its own.
+
+``python -m segmentation.demo.server --cache DIR`` prints ``ready URL`` when it listens, and ends when its standard
+input closes or on SIGTERM: it never outlives the process that started it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from segmentation.demo import DEMO_KEY
+from segmentation.demo.api import Api
+from segmentation.demo.descriptions import PREFIX, Links
+from segmentation.demo.exchange import LOOPBACK, serve
+from segmentation.demo.quads import QuadCache
+from segmentation.demo.storage import Storage
+
+
+def start(cache: Path, port: int, key: str) -> str:
+    """Start to serve in the background; returns the API's base URL."""
+    storage = Storage(QuadCache(cache))
+    storage.url = f"http://{LOOPBACK}:{serve(storage.answer).server_port}"
+    api = Api(Links(key), storage)
+    api.links.host = f"http://{LOOPBACK}:{serve(api.answer, port).server_port}"
+    return api.links.host + PREFIX
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until the standard input closes."""
+    parser = argparse.ArgumentParser(prog="python -m segmentation.demo.server", description=__doc__)
+    parser.add_argument("--cache", type=Path, required=True, help="folder for rendered quads")
+    parser.add_argument("--port", type=int, default=0, help="port of the API (default: any free one)")
+    parser.add_argument("--key", default=DEMO_KEY, help="the API key to accept (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    print("ready", start(options.cache, options.port, options.key), flush=True)
+    try:
+        while sys.stdin.buffer.read(4096):
+            pass
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,7 @@ RUN    := $(VENV)/bin/python
 
 DEMO_YEARS := 2016 2019 2022
 DEMO_MODEL := segformer_demo
-DEMO_ITER  := 600
+DEMO_ITER  := 400
 DEMO_RUN   := -model=$(DEMO_MODEL) -iter=$(DEMO_ITER) --demo
 
 .PHONY: demo test lint benchmark clean

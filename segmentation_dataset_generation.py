@@ -2,7 +2,9 @@
 
 import argparse
 import os
-from contextlib import ExitStack
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from segmentation import cli, planet
@@ -12,12 +14,11 @@ from segmentation.demo.inputs import write_demo_polygons
 from segmentation.grid import Grid
 from segmentation.imagery import PlanetImagery
 from segmentation.mosaics import LABEL_YEAR, default_mosaic
-from segmentation.planet import PlanetClient
 from segmentation.polygons import read_polygons
 from segmentation.splits import SEED, read_test_ids
 from segmentation.summary import failures, summarise
 from segmentation.windows import as_windows, plan_windows, splits_fingerprint, write_windows
-from segmentation.workspace import keep_settings
+from segmentation.workspace import Workspace, keep_settings
 
 
 def arguments() -> argparse.Namespace:
@@ -56,6 +57,34 @@ def arguments() -> argparse.Namespace:
 def main(options: argparse.Namespace) -> int:
     """Polygons to windows, windows to quads, quads to chips and masks."""
     workspace, grid = cli.workspace(options), Grid()
+    folder = workspace.year(options.year)
+    with imagery(options, workspace, grid) as source:
+        polygons = read_polygons(options.polygons or workspace.polygons)
+        test_ids = read_test_ids(options.test_ids, polygons.in_belt["id"])
+        plan = plan_windows(polygons.in_belt, grid, test_ids, options.seed)
+        labels = polygons.all if options.year == options.label_year else None
+        made_from = {"polygons": polygons.fingerprint, "masks": labels is not None, "splits": splits_fingerprint(plan)}
+
+        source.connect(as_windows(plan))
+        with folder.locked():
+            keep_settings(folder.settings, source.settings() | made_from, "the dataset")
+            windows = cut_windows(plan, source, folder, labels, options.workers, options.quiet)
+            write_windows(folder.windows, windows, source.footprint(), grid, source.settings())
+
+    print(f"{options.year}: {source.settings()['mosaic']}")
+    print(summarise(polygons, windows, source.footprint()))
+    print(f"chips in {folder.path / 'img_dir'}, windows in {folder.windows}")
+    if failures(windows):
+        print(
+            f"error: {failures(windows)} windows lost to failed downloads; run the same command again", file=sys.stderr
+        )
+        return cli.INCOMPLETE
+    return cli.DONE
+
+
+@contextmanager
+def imagery(options: argparse.Namespace, workspace: Workspace, grid: Grid) -> Iterator[PlanetImagery]:
+    """Planet's mosaic of the year, or the same from the demo's stand-in while the block lasts."""
     mosaic = options.mosaic or default_mosaic(options.year)
     with ExitStack() as stack:
         if options.demo:
@@ -64,28 +93,11 @@ def main(options: argparse.Namespace) -> int:
         else:
             api_url, key = options.api_url, planet.find_api_key
 
-        polygons = read_polygons(options.polygons or workspace.polygons)
-        test_ids = read_test_ids(options.test_ids, polygons.in_belt["id"])
-        plan = plan_windows(polygons.in_belt, grid, test_ids, options.seed)
+        def client() -> planet.PlanetClient:
+            return planet.PlanetClient(key(), api_url, options.max_rps, options.workers)
 
-        def client() -> PlanetClient:
-            return PlanetClient(key(), api_url, options.max_rps, options.workers)
-
-        source = PlanetImagery(client, mosaic, workspace.quads(options.year), grid, options.workers, options.quiet)
-        source.connect(as_windows(plan))
-
-        folder = workspace.year(options.year)
-        stack.enter_context(folder.locked())
-        labels = polygons.all if options.year == options.label_year else None
-        made_from = {"polygons": polygons.fingerprint, "masks": labels is not None, "splits": splits_fingerprint(plan)}
-        keep_settings(folder.settings, source.settings() | made_from, "the dataset")
-        windows = cut_windows(plan, source, folder, labels, options.workers, options.quiet)
-        write_windows(folder.windows, windows, source.footprint(), grid, source.settings())
-
-    print(f"{options.year}: {mosaic}")
-    print(summarise(polygons, windows, source.footprint()))
-    print(f"chips in {folder.path / 'img_dir'}, windows in {folder.windows}")
-    return cli.INCOMPLETE if failures(windows) else cli.DONE
+        quads = workspace.year(options.year).quads
+        yield PlanetImagery(client, mosaic, quads, grid, options.workers, options.quiet)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # A SegFormer B0 with a slim head, for the built-in demo: learns from scratch in minutes on two CPU cores.
 _base_ = ["_base_/segformer.py", "_base_/mining_512x512.py", "_base_/schedule_160k.py", "_base_/runtime.py"]
 
-iterations = 600
+iterations = 400
 crop_size = (256, 256)
 data_root = "segmentation/data/demo/segmentation/2019"
 
@@ -32,5 +32,5 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=1e-3, by_epoch=False, begin=0, end=50),
     dict(type="PolyLR", eta_min=0.0, power=0.9, begin=50, end=iterations, by_epoch=False),
 ]
-train_cfg = dict(max_iters=iterations, val_interval=200)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200))
+train_cfg = dict(max_iters=iterations, val_interval=400)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=100))

@@ -7,7 +7,7 @@ use to read one window. Planet's basemap quads, cached whole, are the source so 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
@@ -90,7 +90,7 @@ class PlanetImagery:
 
     def __init__(
         self,
-        client: partial[PlanetClient],
+        client: Callable[[], PlanetClient],
         mosaic_name: str,
         cache: Path,
         grid: Grid,

@@ -23,10 +23,17 @@ _PARTIAL = ".partial-"
 
 @dataclass(frozen=True)
 class YearFolder:
-    """The dataset of one year, ``segmentation/YEAR/`` in the workspace, laid out as MMSegmentation reads it."""
+    """The files of one year.
 
-    path: Path
+    Attributes:
+        year: the year.
+        path: its dataset, ``segmentation/YEAR/`` in the workspace, laid out as MMSegmentation reads it.
+        quads: where its quads are cached, a folder a mosaic.
+    """
+
     year: int
+    path: Path
+    quads: Path
 
     def chip(self, split: str, window_id: str) -> Path:
         """The image of a window: 512 x 512, uint8 GeoTIFF."""
@@ -71,8 +78,9 @@ class YearFolder:
                 "wait for it or stop it"
             ) from None
         try:
-            for leftover in self.path.rglob(f"{_PARTIAL}*"):
-                leftover.unlink(missing_ok=True)
+            for folder in (self.path, self.quads):
+                for leftover in folder.rglob(f"{_PARTIAL}*"):
+                    leftover.unlink(missing_ok=True)
             yield
         finally:
             lock.release()
@@ -90,12 +98,8 @@ class Workspace:
         return self.root / "segmentation" / "mining_polygons_combined.gpkg"
 
     def year(self, year: int) -> YearFolder:
-        """The dataset of one year."""
-        return YearFolder(self.root / "segmentation" / str(year), year)
-
-    def quads(self, year: int) -> Path:
-        """Where the quads of a year are cached, a folder a mosaic."""
-        return self.root / "tiff_tiles" / str(year)
+        """The files of one year."""
+        return YearFolder(year, self.root / "segmentation" / str(year), self.root / "tiff_tiles" / str(year))
 
 
 def make_folder(path: Path) -> Path:

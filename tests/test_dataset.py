@@ -66,7 +66,7 @@ def no_client():
 
 
 def imagery(workspace):
-    return PlanetImagery(no_client, MOSAIC, workspace.quads(2019), GRID, threads=1, quiet=True)
+    return PlanetImagery(no_client, MOSAIC, workspace.year(2019).quads, GRID, threads=1, quiet=True)
 
 
 def dataset(workspace, labels):
@@ -91,7 +91,7 @@ def cached(tmp_path_factory):
         if col < 4096:
             ground[:, row : row + height, col : col + width] = np.array(BARE_GROUND, "uint16")[:, None, None]
     patches = {(row, col): ground[:, row : row + height, col : col + width] for row, col, height, width in SEEN}
-    cache = workspace.quads(2019) / MOSAIC
+    cache = workspace.year(2019).quads / MOSAIC
     write_quad(cache / "680-1018.tif", 680, 1018, patches)
     (cache / "not_covered.json").write_text(json.dumps({"681-1018": "no quad there", "690-1018": "no quad there"}))
     return workspace
@@ -243,7 +243,7 @@ def test_a_mask_that_was_lost_is_drawn_again(made, cached, tmp_path):
         chip=tmp_path / "img.tif",
         mask=tmp_path / "ann.tif",
         polygons_3857=np.array([polygon(*MINES["pit"])]),
-        reader=QuadReader(cached.quads(2019) / MOSAIC, GRID),
+        reader=QuadReader(cached.year(2019).quads / MOSAIC, GRID),
         grid=GRID,
         tags={},
     )
@@ -257,6 +257,6 @@ def test_a_mask_that_was_lost_is_drawn_again(made, cached, tmp_path):
 def test_a_key_is_asked_for_only_when_a_quad_is_missing(copied):
     plan = plan_windows(frame(MINES), GRID)
     imagery(copied).connect(as_windows(plan))
-    (copied.quads(2019) / MOSAIC / "680-1018.tif").unlink()
+    (copied.year(2019).quads / MOSAIC / "680-1018.tif").unlink()
     with pytest.raises(PipelineError, match="no Planet API key"):
         imagery(copied).connect(as_windows(plan))

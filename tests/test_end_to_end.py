@@ -137,7 +137,7 @@ def test_every_quad_is_fetched_once_and_an_uncovered_one_is_named(step_1):
     workspace, _ = step_1
     quads = gpd.read_file(workspace.year(YEAR).windows, layer="quads")
     covered = quads[quads["status"] == "covered"]
-    cached = workspace.quads(YEAR).rglob("*.tif")
+    cached = workspace.year(YEAR).quads.rglob("*.tif")
     assert sorted(path.stem for path in cached) == sorted(covered["quad"])
     assert (quads["status"] == "not covered").sum() == 1
 

@@ -41,7 +41,7 @@ def test_the_workspace_is_laid_out_as_published(tmp_path, folder):
             folder.chip("train", "17"),
             folder.mask("val", "17"),
             folder.predicted("segformer_160000"),
-            Workspace(tmp_path).quads(2019),
+            Workspace(tmp_path).year(2019).quads,
         )
     ]
     assert inside == [

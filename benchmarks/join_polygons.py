@@ -1,0 +1,31 @@
+"""Uniting the polygons of overlapping windows: per connected group, against one union of everything."""
+
+from __future__ import annotations
+
+import numpy as np
+import shapely
+from timing import compare
+
+
+def pieces(count: int) -> np.ndarray:
+    """Ragged blobs, in clusters of three that overlap, as windows of the same mine give them."""
+    rng = np.random.default_rng(count)
+    centre = np.repeat(rng.uniform(0, 1e6, (-(-count // 3), 2)), 3, axis=0)[:count] + rng.normal(0, 30, (count, 2))
+    angle = np.linspace(0, 2 * np.pi, 120, endpoint=False)
+    radius = 60 + rng.normal(0, 3, (count, 120))
+    rings = centre[:, None, :] + radius[..., None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    return shapely.make_valid(shapely.polygons(np.round(rings)))
+
+
+def main() -> None:
+    prepared = {count: pieces(count) for count in (1_000, 5_000, 20_000)}
+    compare(
+        list(prepared),
+        lambda count: shapely.disjoint_subset_union_all(prepared[count]),
+        lambda count: shapely.union_all(prepared[count]),
+        "polygons",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""What the benchmarks share: run two ways side by side, print medians and their ratio."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+
+RUNS = 5
+
+
+def median_s(work: Callable[[], object], runs: int = RUNS) -> float:
+    """Median wall-clock seconds of some runs, after one that does not count."""
+    work()
+    return statistics.median(_seconds(work) for _ in range(runs))
+
+
+def compare(sizes: list[int], ours: Callable[[int], object], plain: Callable[[int], object], unit: str) -> None:
+    """Print a table of both ways over growing work."""
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, median of {RUNS}\n")
+    print(f"| {unit} | plain, s | ours, s | plain / ours |\n|---:|---:|---:|---:|")
+    for size in sizes:
+        slow, fast = median_s(lambda size=size: plain(size)), median_s(lambda size=size: ours(size))
+        print(f"| {size:,} | {slow:.3f} | {fast:.3f} | {slow / fast:.1f} |")
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

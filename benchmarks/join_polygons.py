@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import shapely
-from timing import compare
+
+from benchmarks.timing import compare
 
 
 def pieces(count: int) -> np.ndarray:

@@ -120,7 +120,7 @@ class QuadReader:
 
 def _read_part(path: Path, part: Window) -> tuple[np.ndarray, np.ndarray]:
     try:
-        quad = _open_quad(path, path.stat().st_mtime_ns)
+        quad = open_quad(path, path.stat().st_mtime_ns)
         if quad.count >= ALPHA:
             values = quad.read([RED, GREEN, BLUE, NIR, ALPHA], window=part)
             seen = values[4] > 0
@@ -145,7 +145,7 @@ def _block_mean(dn: np.ndarray, seen: np.ndarray, factor: int) -> tuple[np.ndarr
 
 
 @lru_cache(maxsize=_OPEN_QUADS)
-def _open_quad(path: Path, modified_ns: int) -> rasterio.DatasetReader:
+def open_quad(path: Path, modified_ns: int) -> rasterio.DatasetReader:
     """An open quad, kept for the next windows: they come ordered by quad."""
     return rasterio.open(path)
 

@@ -11,6 +11,7 @@ import ast
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.error import URLError
 
 from segmentation import cli
 from segmentation.errors import PipelineError
@@ -61,7 +62,13 @@ def main(options: argparse.Namespace) -> int:
     if options.amp:
         config.optim_wrapper.type = "AmpOptimWrapper"
         config.optim_wrapper.setdefault("loss_scale", "dynamic")
-    Runner.from_cfg(config).train()
+    try:
+        Runner.from_cfg(config).train()
+    except URLError as error:
+        raise PipelineError(
+            f"cannot fetch the pretrained weights ({error.reason}): fetch them elsewhere and name the file with "
+            "--cfg-options model.backbone.init_cfg.checkpoint=FILE"
+        ) from None
     print(f"checkpoints in {work_dir}")
     return cli.DONE
 

@@ -11,9 +11,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from segmentation.errors import PipelineError
 from segmentation.workspace import REPOSITORY
+
+if TYPE_CHECKING:
+    from segmentation.demo.faults import Faults
 
 DEMO_KEY = "demo"
 _GRACE_S = 5
@@ -21,19 +25,23 @@ _TOLD_LINES = 5
 
 
 @contextmanager
-def standin(cache: Path) -> Iterator[str]:
+def standin(cache: Path, key: str = DEMO_KEY, faults: Faults | None = None) -> Iterator[str]:
     """Run the stand-in while the block lasts.
 
     Args:
         cache: folder for rendered quads; several stand-ins may share it.
+        key: the API key that it accepts.
+        faults: what is to go wrong, for tests; the stand-in then also counts.
 
     Yields:
-        The API's base URL; its key is ``DEMO_KEY``.
+        The API's base URL.
 
     Raises:
         PipelineError: the stand-in did not start.
     """
-    command = [sys.executable, "-m", "segmentation.demo.server", "--cache", str(Path(cache).resolve())]
+    command = [sys.executable, "-m", "segmentation.demo.server", "--cache", str(Path(cache).resolve()), "--key", key]
+    if faults is not None:
+        command += ["--faults", faults.to_json()]
     with (
         tempfile.TemporaryFile() as complaints,
         subprocess.Popen(

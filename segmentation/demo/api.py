@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from segmentation.demo import scenes
-from segmentation.demo.catalogue import Mosaic, Series, all_mosaics, all_series, is_covered, is_downloadable
+from segmentation.demo.catalogue import (
+    Mosaic,
+    Series,
+    all_mosaics,
+    all_series,
+    is_covered,
+    is_downloadable,
+    unlisted_mosaic,
+)
 from segmentation.demo.descriptions import DATA_PREFIX, PREFIX, Links, mosaic_json, quad_json, series_json
 from segmentation.demo.exchange import Refusal, Request, Response, api_error, as_json
 from segmentation.demo.search import asked_scenes, quads_meeting, quads_within
@@ -80,7 +88,8 @@ class Api:
 
 
 def _find_mosaic(mosaic_id: str) -> Mosaic:
-    mosaic = all_mosaics().get(mosaic_id)
+    unlisted = unlisted_mosaic()
+    mosaic = unlisted if mosaic_id == unlisted.id else all_mosaics().get(mosaic_id)
     if mosaic is None:
         raise Refusal(404, {"message": f"Mosaic Not Found: {mosaic_id}"})
     return mosaic
@@ -105,6 +114,8 @@ def list_mosaics(api: Api, request: Request, series_id: str | None = None) -> Re
     among = all_mosaics().values() if series_id is None else _find_series(series_id).mosaics
     exact, part = request.query.get("name__is"), request.query.get("name__contains", "").lower()
     chosen = [m for m in among if exact in (None, m.name) and part in m.name.lower()]
+    if series_id is None and exact == unlisted_mosaic().name:
+        chosen = [unlisted_mosaic()]
     shown, links = api.page(request, request.path, chosen)
     return as_json({"_links": links, "mosaics": [mosaic_json(api.links, mosaic) for mosaic in shown]})
 

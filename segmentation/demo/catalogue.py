@@ -10,6 +10,7 @@ import numpy as np
 
 from segmentation.demo.districts import GRID, lone_quad
 from segmentation.demo.noise import Frame, hash_lattice, seed_of
+from segmentation.demo.quads import WITHOUT_ALPHA
 from segmentation.demo.sites import mines
 from segmentation.demo.sky import gap_mask
 from segmentation.grid import QUAD_PX, mercator_to_lonlat
@@ -81,8 +82,8 @@ def _next_month(month: tuple[int, int]) -> tuple[int, int]:
     return (year + number // 12, number % 12 + 1)
 
 
-def _mosaic(span: str) -> Mosaic:
-    name = f"planet_medres_normalized_analytic_{span}_mosaic"
+def _mosaic(span: str, kind: str = "analytic") -> Mosaic:
+    name = f"planet_medres_normalized_{kind}_{span}_mosaic"
     months = [tuple(map(int, part.split("-"))) for part in span.split("_")]
     return Mosaic(name, str(uuid.uuid5(_NAMESPACE, name)), months[0], _next_month(months[-1]))
 
@@ -107,6 +108,12 @@ def all_series() -> tuple[Series, ...]:
 def all_mosaics() -> dict[str, Mosaic]:
     """All mosaics by id, in time order."""
     return {mosaic.id: mosaic for series in all_series() for mosaic in series.mosaics}
+
+
+@lru_cache(maxsize=1)
+def unlisted_mosaic() -> Mosaic:
+    """One whose quads lack the alpha band, for readers that know no quads of five; found by its full name alone."""
+    return _mosaic(_ARCHIVE[7], f"analytic{WITHOUT_ALPHA}")
 
 
 @lru_cache(maxsize=1)

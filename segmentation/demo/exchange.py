@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
-import shutil
+import socket
+import struct
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
 LOOPBACK = "127.0.0.1"
+_PIECE_BYTES = 1 << 20
+_SLOW_PIECES = 8
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, no time
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,7 @@ class Request:
         query: first value of every query key; the same key twice is tolerated.
         headers: header fields, names in lower case.
         body: the request's body.
+        target: path and query as they came.
     """
 
     method: str
@@ -33,10 +41,26 @@ class Request:
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes = b""
+    target: str = ""
 
     def is_set(self, flag: str) -> bool:
         """Whether a yes-or-no key of the query says yes."""
         return self.query.get(flag, "").lower() in ("true", "1", "yes")
+
+
+@dataclass(frozen=True)
+class Wire:
+    """How a response travels; by default whole and at once.
+
+    Attributes:
+        cut_at: bytes of the body after which the connection ends, whatever Content-Length promised.
+        reset: end it with a reset; one at byte 0 comes instead of the response.
+        lasting_s: how long the body takes.
+    """
+
+    cut_at: int | None = None
+    reset: bool = False
+    lasting_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +74,7 @@ class Response:
         file: the file to send.
         first_byte: where to start in the file.
         last_byte: where to stop in the file, inclusive.
+        wire: how it travels.
     """
 
     status: int
@@ -58,11 +83,20 @@ class Response:
     file: Path | None = None
     first_byte: int = 0
     last_byte: int = -1
+    wire: Wire = Wire()
 
     @property
     def length(self) -> int:
         """Bytes that the body takes."""
         return len(self.body) if self.file is None else self.last_byte - self.first_byte + 1
+
+    def open(self) -> BinaryIO:
+        """The body, from its first byte on."""
+        if self.file is None:
+            return io.BytesIO(self.body)
+        stream = self.file.open("rb")
+        stream.seek(self.first_byte)
+        return stream
 
 
 class Refusal(Exception):
@@ -113,23 +147,31 @@ class _Handler(BaseHTTPRequestHandler):
         query = {name: values[0] for name, values in parse_qs(url.query, keep_blank_values=True).items()}
         headers = {name.lower(): value for name, value in self.headers.items()}
         body = self.rfile.read(int(headers.get("content-length", 0)))
-        return Request(self.command, url.path.rstrip("/"), query, headers, body)
+        return Request(self.command, url.path.rstrip("/"), query, headers, body, self.path)
 
     def _send(self, response: Response) -> None:
-        self.send_response(response.status)
-        for name, value in response.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(response.length))
-        self.end_headers()
-        if response.file is None:
-            self.wfile.write(response.body)
-            return
-        with response.file.open("rb") as file:
-            if response.first_byte == 0 and response.last_byte + 1 == response.file.stat().st_size:
-                shutil.copyfileobj(file, self.wfile, 1 << 20)
-            else:
-                file.seek(response.first_byte)
-                self.wfile.write(file.read(response.length))
+        wire = response.wire
+        if not (wire.reset and wire.cut_at == 0):
+            self.send_response(response.status)
+            for name, value in response.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(response.length))
+            self.end_headers()
+            with response.open() as body:
+                self._pour(body, response.length if wire.cut_at is None else wire.cut_at, wire.lasting_s)
+        if wire.cut_at is not None:
+            self.close_connection = True
+        if wire.reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+    def _pour(self, body: BinaryIO, length: int, lasting_s: float) -> None:
+        piece = max(1, length // _SLOW_PIECES) if lasting_s else _PIECE_BYTES
+        while length > 0:
+            self.wfile.write(body.read(min(piece, length)))
+            length -= piece
+            if lasting_s:
+                self.wfile.flush()
+                time.sleep(lasting_s / _SLOW_PIECES)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -143,6 +185,13 @@ class _Server(ThreadingHTTPServer):
         super().__init__((LOOPBACK, port), _Handler)
         self.answer = answer
 
+    def shutdown_request(self, request: socket.socket) -> None:
+        """End a connection; one to be reset without the farewell that would make it look like a proper end."""
+        if request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_RESET)) == _RESET:
+            self.close_request(request)
+        else:
+            super().shutdown_request(request)
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Report errors, but for clients that hang up, which they may at any time."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
@@ -153,7 +202,7 @@ def serve(answer: Callable[[Request], Response], port: int = 0) -> ThreadingHTTP
     """Start to answer requests in background threads on the IPv4 loopback.
 
     Args:
-        answer: makes the response to a request; the one place where faults could be injected.
+        answer: makes the response to a request; the place where ``faults`` steps in.
         port: 0 for any free one.
     """
     server = _Server(answer, port)

@@ -16,8 +16,10 @@ from segmentation.demo.landscape import render_quad
 from segmentation.grid import CRS, QUAD_PX, Grid, quad_name
 from segmentation.workspace import whole_file
 
+WITHOUT_ALPHA = "_4band"  # in a mosaic's name
 _BLOCK_PX = 512
 _RENDERED_AT_ONCE = 2
+_COLOURS = (ColorInterp.blue, ColorInterp.green, ColorInterp.red, ColorInterp.undefined, ColorInterp.alpha)
 
 
 def write_quad(path: Path, grid: Grid, x: int, y: int, pixels: np.ndarray) -> None:
@@ -28,7 +30,7 @@ def write_quad(path: Path, grid: Grid, x: int, y: int, pixels: np.ndarray) -> No
         grid: the pixel grid.
         x: the quad's column.
         y: the quad's row, from the south edge.
-        pixels: (5, 4096, 4096) uint16.
+        pixels: (5, 4096, 4096) uint16, or 4 bands without alpha.
     """
     minx, _, _, maxy = grid.quad_bounds(x, y)
     layout = {"tiled": True, "blockxsize": _BLOCK_PX, "blockysize": _BLOCK_PX, "interleave": "band"}
@@ -49,13 +51,7 @@ def write_quad(path: Path, grid: Grid, x: int, y: int, pixels: np.ndarray) -> No
             **packing,
         ) as quad,
     ):
-        quad.colorinterp = (
-            ColorInterp.blue,
-            ColorInterp.green,
-            ColorInterp.red,
-            ColorInterp.undefined,
-            ColorInterp.alpha,
-        )
+        quad.colorinterp = _COLOURS[: len(pixels)]
         quad.write(pixels)
 
 
@@ -74,5 +70,6 @@ class QuadCache:
         with self._locks[path]:
             if not path.exists():
                 with self._slots:
-                    write_quad(path, self.grid, x, y, render_quad(self.grid, x, y, mosaic))
+                    bands = 4 if WITHOUT_ALPHA in mosaic else 5
+                    write_quad(path, self.grid, x, y, render_quad(self.grid, x, y, mosaic)[:bands])
         return path

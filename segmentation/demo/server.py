@@ -15,16 +15,20 @@ from segmentation.demo import DEMO_KEY
 from segmentation.demo.api import Api
 from segmentation.demo.descriptions import PREFIX, Links
 from segmentation.demo.exchange import LOOPBACK, serve
+from segmentation.demo.faults import Faults, disturb
 from segmentation.demo.quads import QuadCache
 from segmentation.demo.storage import Storage
 
 
-def start(cache: Path, port: int, key: str) -> str:
+def start(cache: Path, port: int, key: str, faults: Faults | None = None) -> str:
     """Start to serve in the background; returns the API's base URL."""
     storage = Storage(QuadCache(cache))
-    storage.url = f"http://{LOOPBACK}:{serve(storage.answer).server_port}"
     api = Api(Links(key), storage)
-    api.links.host = f"http://{LOOPBACK}:{serve(api.answer, port).server_port}"
+    answers = {"api": api.answer, "storage": storage.answer}
+    if faults is not None:
+        answers = disturb(answers, faults, key)
+    storage.url = f"http://{LOOPBACK}:{serve(answers['storage']).server_port}"
+    api.links.host = f"http://{LOOPBACK}:{serve(answers['api'], port).server_port}"
     return api.links.host + PREFIX
 
 
@@ -34,9 +38,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path, required=True, help="folder for rendered quads")
     parser.add_argument("--port", type=int, default=0, help="port of the API (default: any free one)")
     parser.add_argument("--key", default=DEMO_KEY, help="the API key to accept (default: %(default)s)")
+    parser.add_argument("--faults", type=Faults.from_json, metavar="JSON", help="what goes wrong, and counts (tests)")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    print("ready", start(options.cache, options.port, options.key), flush=True)
+    print("ready", start(options.cache, options.port, options.key, options.faults), flush=True)
     try:
         while sys.stdin.buffer.read(4096):
             pass

@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from segmentation import cli, planet
+from segmentation import cli
+from segmentation.api_key import find_api_key
 from segmentation.dataset import cut_windows
 from segmentation.demo import DEMO_KEY, standin
 from segmentation.demo.inputs import write_demo_polygons
 from segmentation.grid import Grid
-from segmentation.imagery import PlanetImagery
-from segmentation.mosaics import LABEL_YEAR, default_mosaic
+from segmentation.mosaics import LABEL_YEAR, candidate_mosaics, default_mosaic
+from segmentation.planet import API_URL, PlanetClient
+from segmentation.planet_imagery import PlanetImagery
 from segmentation.polygons import read_polygons
 from segmentation.splits import SEED, read_test_ids
-from segmentation.summary import failures, summarise
+from segmentation.summary import announce, failures, summarise
 from segmentation.windows import as_windows, plan_windows, splits_fingerprint, write_windows
 from segmentation.workspace import Workspace, keep_settings
 
@@ -32,6 +34,12 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--mosaic", metavar="NAME", help="Planet mosaic (default: the one that shows the year)")
     parser.add_argument(
+        "--cloud-free",
+        action="store_true",
+        help="take each quad from the least cloudy of the year's mosaics, as the study (default: one mosaic)",
+    )
+    parser.add_argument("--plan", action="store_true", help="only say what would be fetched; needs no key")
+    parser.add_argument(
         "--label-year",
         type=cli.year,
         default=LABEL_YEAR,
@@ -44,12 +52,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=SEED, help="of the random splits (default: %(default)s)")
     parser.add_argument(
         "--api-url",
-        default=os.environ.get("PL_API_URL", planet.API_URL),
+        default=os.environ.get("PL_API_URL", API_URL),
         metavar="URL",
         help="Planet's Basemaps API, or one like it (default: PL_API_URL, else %(default)s)",
     )
     parser.add_argument(
         "--max-rps", type=float, default=5.0, metavar="N", help="requests a second at most (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--tries", type=cli.positive, default=8, metavar="N", help="tries of a failing request (default: %(default)s)"
     )
     return parser.parse_args()
 
@@ -58,12 +69,16 @@ def main(options: argparse.Namespace) -> int:
     """Polygons to windows, windows to quads, quads to chips and masks."""
     workspace, grid = cli.workspace(options), Grid()
     folder = workspace.year(options.year)
-    with imagery(options, workspace, grid) as source:
+    with imagery(options, workspace) as source:
         polygons = read_polygons(options.polygons or workspace.polygons)
         test_ids = read_test_ids(options.test_ids, polygons.in_belt["id"])
         plan = plan_windows(polygons.in_belt, grid, test_ids, options.seed)
         labels = polygons.all if options.year == options.label_year else None
         made_from = {"polygons": polygons.fingerprint, "masks": labels is not None, "splits": splits_fingerprint(plan)}
+
+        if options.plan:
+            print(announce(polygons, len(plan), source.forecast(as_windows(plan)), options.max_rps))
+            return cli.DONE
 
         source.connect(as_windows(plan))
         with folder.locked():
@@ -83,7 +98,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 @contextmanager
-def imagery(options: argparse.Namespace, workspace: Workspace, grid: Grid) -> Iterator[PlanetImagery]:
+def imagery(options: argparse.Namespace, workspace: Workspace) -> Iterator[PlanetImagery]:
     """Planet's mosaic of the year, or the same from the demo's stand-in while the block lasts."""
     mosaic = options.mosaic or default_mosaic(options.year)
     with ExitStack() as stack:
@@ -91,13 +106,14 @@ def imagery(options: argparse.Namespace, workspace: Workspace, grid: Grid) -> It
             write_demo_polygons(workspace.polygons)
             api_url, key = stack.enter_context(standin(workspace.root / "planet")), lambda: DEMO_KEY
         else:
-            api_url, key = options.api_url, planet.find_api_key
+            api_url, key = options.api_url, find_api_key
 
-        def client() -> planet.PlanetClient:
-            return planet.PlanetClient(key(), api_url, options.max_rps, options.workers)
+        def client() -> PlanetClient:
+            return PlanetClient(key(), api_url, options.max_rps, options.tries, options.workers)
 
+        candidates = candidate_mosaics(options.year) if options.cloud_free else ()
         quads = workspace.year(options.year).quads
-        yield PlanetImagery(client, mosaic, quads, grid, options.workers, options.quiet)
+        yield PlanetImagery(client, mosaic, quads, candidates, options.workers, options.quiet)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,18 @@ def default_mosaic(year: int) -> str:
     return _NAME.format(f"{year}-{_DEFAULT_MONTH:02d}")
 
 
+def candidate_mosaics(year: int) -> tuple[str, ...]:
+    """Names of the mosaics among which the study takes the least cloudy one, in the order of time.
+
+    Raises:
+        PipelineError: NICFI has no mosaic of that year.
+    """
+    if year < 2020:
+        return (default_mosaic(year),)
+    monthly = [f"{year}-{month:02d}" for month in range(9 if year == 2020 else 6, 12)]
+    return (*([default_mosaic(year)] if year == 2020 else []), *(_NAME.format(month) for month in monthly))
+
+
 def mosaic_period(name: str) -> tuple[date, date] | None:
     """First day shown by a mosaic and first day after it, read from its name; None where the name has no dates."""
     match = _PERIOD.search(name)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import geopandas as gpd
+import pandas as pd
 
+from segmentation.planet_imagery import Forecast
 from segmentation.polygons import LiteraturePolygons
+from segmentation.quad_cache import FAILED, NOT_COVERED
 from segmentation.splits import leakage_m2
-from segmentation.windows import FAILED, WRITTEN, as_windows
+from segmentation.windows import WRITTEN, as_windows
 from segmentation.workspace import SPLITS
 
 _NAMED = 12
@@ -28,13 +31,42 @@ def summarise(polygons: LiteraturePolygons, windows: gpd.GeoDataFrame, quads: gp
     lines += [_line(f"  {status}", count) for status, count in windows["status"].value_counts().items()]
     lines += _unwritten(windows)
     lines.append(_line("quads needed", len(quads)))
-    lines += [_line(f"  {status}", count) for status, count in quads["status"].value_counts().items()]
+    for (status, reason), count in quads.groupby(["status", "reason"]).size().items():
+        lines.append(_line(f"  {status}{f': {reason}' if status == NOT_COVERED else ''}", count))
+    lines += _named(quads.loc[quads["status"] == FAILED, "quad"], FAILED)
     written = windows[windows["status"] == WRITTEN]
     lines.append(_line("chips", len(written)))
     lines += [_split_line(written[written["split"] == split], split) for split in SPLITS]
     bounds = windows.geometry.bounds.to_numpy()
     leak = leakage_m2(bounds, as_windows(windows), windows["split"].to_numpy(dtype=str))
     lines.append(_line("overlap between splits", f"{leak:.0f} m2"))
+    return "\n".join(lines)
+
+
+def announce(polygons: LiteraturePolygons, windows: int, forecast: Forecast, max_rps: float) -> str:
+    """A table of what fetching a year would take; ready to print.
+
+    Args:
+        polygons: as read.
+        windows: planned around them.
+        forecast: of the imagery source.
+        max_rps: requests a second at most.
+    """
+    gigabytes = forecast.quad_bytes / 1e9
+    hours = forecast.requests / max_rps / 3600
+    lines = [
+        _line("polygons read", polygons.read),
+        *(_line(f"  dropped: {reason}", count) for reason, count in polygons.dropped.items()),
+        _line("windows", windows),
+        _line("quads needed", forecast.quads),
+        _line("  on disk", forecast.covered),
+        _line("  known not to be covered", forecast.not_covered),
+        _line("  to fetch", forecast.missing),
+        _line(f"to download, at {gigabytes * 1e3:.0f} MB a quad", f"{forecast.missing * gigabytes:,.1f} GB"),
+        _line("on disk then", f"{(forecast.missing + forecast.covered) * gigabytes:,.1f} GB"),
+        _line("requests to the API, at least", forecast.requests),
+        _line(f"time for them at {max_rps:g} a second", f"{hours:,.2f} h"),
+    ]
     return "\n".join(lines)
 
 
@@ -59,9 +91,12 @@ def _split_line(chips: gpd.GeoDataFrame, split: str) -> str:
 
 def _unwritten(windows: gpd.GeoDataFrame) -> list[str]:
     """The ids of the windows that were not written, by status."""
-    lines = []
-    for status, rows in windows[windows["status"] != WRITTEN].groupby("status"):
-        ids = rows["id"].tolist()
-        more = f" and {len(ids) - _NAMED} more (see windows.gpkg)" if len(ids) > _NAMED else ""
-        lines.append(f"    {status}: {', '.join(ids[:_NAMED])}{more}")
-    return lines
+    missing = windows[windows["status"] != WRITTEN].groupby("status")["id"]
+    return [line for status, ids in missing for line in _named(ids, status)]
+
+
+def _named(ids: pd.Series, status: str) -> list[str]:
+    if ids.empty:
+        return []
+    more = f" and {len(ids) - _NAMED} more (see windows.gpkg)" if len(ids) > _NAMED else ""
+    return [f"    {status}: {', '.join(ids[:_NAMED])}{more}"]

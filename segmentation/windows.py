@@ -7,6 +7,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 
 from segmentation.errors import PipelineError
 from segmentation.geopackage import Layer, write_geopackage
@@ -18,8 +19,6 @@ LARGEST_PX = 65_536
 
 WRITTEN = "written"
 TOO_LITTLE_DATA = "too little data"
-NOT_COVERED = "not covered"
-FAILED = "failed"
 
 
 def plan_windows(
@@ -73,12 +72,10 @@ def splits_fingerprint(plan: gpd.GeoDataFrame) -> str:
     return hashlib.sha256("\n".join(plan["id"] + " " + plan["split"]).encode()).hexdigest()
 
 
-def quads_by_window(plan: gpd.GeoDataFrame, grid: Grid) -> np.ndarray:
-    """The ids of the quads that each window touches, as text: (n,) object, ids separated by blanks."""
+def quads_by_window(plan: gpd.GeoDataFrame, grid: Grid) -> pd.DataFrame:
+    """The quads that windows touch: ``window`` (position in the plan) and ``quad`` (id), a row a pair."""
     window, x, y = grid.quads_of(as_windows(plan))
-    names = np.char.add(np.char.add(x.astype(str), "-"), y.astype(str))
-    starts = np.searchsorted(window, np.arange(1, len(plan)))
-    return np.array([" ".join(part) for part in np.split(names, starts)], dtype=object)
+    return pd.DataFrame({"window": window, "quad": np.char.add(np.char.add(x.astype(str), "-"), y.astype(str))})
 
 
 def write_windows(
@@ -93,10 +90,12 @@ def write_windows(
         grid: of the imagery.
         settings: of the imagery source; they become the file's metadata.
     """
+    touched = quads_by_window(windows, grid).merge(quads[["quad", "mosaic"]], on="quad", how="left")
+    by_window = touched.groupby("window")
     table = windows.assign(
         written=windows["status"] == WRITTEN,
-        mosaic=settings.get("mosaic", ""),
-        quads=quads_by_window(windows, grid),
+        mosaic=by_window["mosaic"].agg(lambda names: " ".join(sorted(set(names.dropna())))).to_numpy(),
+        quads=by_window["quad"].agg(" ".join).to_numpy(),
         pixel_3857_m=windows["side_px"] / CHIP_PX * grid.pixel_m,
     )
     layers = [

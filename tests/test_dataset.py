@@ -1,6 +1,5 @@
 """Chips and masks of a small district, cut from hand-made quads in a complete cache."""
 
-import json
 import re
 import shutil
 
@@ -14,12 +13,13 @@ from conftest import AMAZON_COL, AMAZON_ROW, world_to_mercator, write_quad
 from segmentation.dataset import CutJob, cut, cut_windows
 from segmentation.errors import PipelineError
 from segmentation.grid import CHIP_PX, Grid
-from segmentation.imagery import PlanetImagery
 from segmentation.masks import IGNORE, MINE, read_mask
+from segmentation.planet_imagery import PlanetImagery
 from segmentation.polygons import LiteraturePolygons
+from segmentation.quad_cache import COVERED, NOT_COVERED, QuadCache, QuadRecord
 from segmentation.quads import QuadReader
 from segmentation.summary import summarise
-from segmentation.windows import NOT_COVERED, TOO_LITTLE_DATA, WRITTEN, as_windows, plan_windows
+from segmentation.windows import TOO_LITTLE_DATA, WRITTEN, as_windows, plan_windows
 from segmentation.workspace import Workspace
 
 GRID = Grid()
@@ -66,7 +66,7 @@ def no_client():
 
 
 def imagery(workspace):
-    return PlanetImagery(no_client, MOSAIC, workspace.year(2019).quads, GRID, threads=1, quiet=True)
+    return PlanetImagery(no_client, MOSAIC, workspace.year(2019).quads, threads=1, quiet=True)
 
 
 def dataset(workspace, labels):
@@ -91,9 +91,12 @@ def cached(tmp_path_factory):
         if col < 4096:
             ground[:, row : row + height, col : col + width] = np.array(BARE_GROUND, "uint16")[:, None, None]
     patches = {(row, col): ground[:, row : row + height, col : col + width] for row, col, height, width in SEEN}
-    cache = workspace.year(2019).quads / MOSAIC
-    write_quad(cache / "680-1018.tif", 680, 1018, patches)
-    (cache / "not_covered.json").write_text(json.dumps({"681-1018": "no quad there", "690-1018": "no quad there"}))
+    cache = QuadCache(workspace.year(2019).quads / MOSAIC)
+    path = cache.path((680, 1018))
+    write_quad(path, 680, 1018, patches)
+    cache.keep((680, 1018), QuadRecord(MOSAIC, COVERED, size=path.stat().st_size))
+    for quad in ((681, 1018), (690, 1018)):
+        cache.keep(quad, QuadRecord(MOSAIC, NOT_COVERED, "no quad there"))
     return workspace
 
 

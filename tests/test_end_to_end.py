@@ -12,10 +12,10 @@ import pytest
 import rasterio
 import shapely
 
+from segmentation.api_key import KEY_NAMES
 from segmentation.demo import DEMO_KEY, standin
 from segmentation.demo.sites import literature_polygons
 from segmentation.masks import IGNORE
-from segmentation.planet import KEY_NAMES
 from segmentation.workspace import REPOSITORY, Workspace
 
 YEAR = 2019
@@ -173,6 +173,37 @@ def test_a_year_made_from_other_polygons_is_not_mixed_with_this_one(step_1, poly
     done = run(*step_1_of(workspace.root, fewer, api), PL_API_KEY=DEMO_KEY)
     assert done.returncode == 2
     assert "made with other settings (polygons was" in done.stderr
+
+
+def test_a_plan_says_what_a_year_would_take_without_key_or_network(step_1, polygons, tmp_path):
+    workspace, _ = step_1
+    needed = len(gpd.read_file(workspace.year(YEAR).windows, layer="quads"))
+    for root, missing in ((tmp_path / "nothing", needed), (workspace.root, 0)):
+        done = run(*step_1_of(root, polygons, "http://127.0.0.1:9"), "--plan")
+        assert done.returncode == 0, done.stderr
+        assert f"{'quads needed':<44}{needed:>12}" in done.stdout
+        assert f"{'  to fetch':<44}{missing:>12}" in done.stdout
+        assert f"{'requests to the API, at least':<44}{(1 + 2 * missing) if missing else 0:>12}" in done.stdout
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_the_least_cloudy_mosaic_is_taken_quad_by_quad(polygons, api, tmp_path):
+    few = tmp_path / "few.gpkg"
+    gpd.read_file(polygons).query("id in ['huepetuhe-02', 'linden-02', 'linden-08']").to_file(few)
+    command = (*step_1_of(tmp_path / "workspace", few, api, year=2021), "--cloud-free")
+    done = run(*command, PL_API_KEY=DEMO_KEY)
+    assert done.returncode == 0, done.stderr
+    folder = Workspace(tmp_path / "workspace").year(2021)
+    quads = gpd.read_file(folder.windows, layer="quads").set_index("quad")
+    windows = gpd.read_file(folder.windows, layer="windows")
+    assert quads["cloud"].between(0, 100).all()
+    for window in windows.itertuples():
+        assert set(window.mosaic.split()) == set(quads.loc[window.quads.split(), "mosaic"])
+    before = files_under(folder.path)
+    (folder.path / "windows.gpkg").unlink()
+    again = run(*command[:-2], "--api-url", "http://127.0.0.1:9", *command[-2:])
+    assert again.returncode == 0, again.stderr
+    assert files_under(folder.path) == before
 
 
 def test_the_key_is_nowhere_in_the_workspace(polygons, api, tmp_path):

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import requests
 
-from segmentation import planet
+from segmentation import api_key, web
 from segmentation.errors import PipelineError
 from segmentation.planet import PlanetClient, QuadNotCovered
 
@@ -76,7 +76,7 @@ def storage():
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Retries wait as long as the server asks for, and hardly longer."""
-    monkeypatch.setattr(planet, "_exponential", lambda _: 0.0)
+    monkeypatch.setattr(web, "_exponential", lambda _: 0.0)
 
 
 @pytest.fixture
@@ -132,13 +132,13 @@ def test_a_refused_key_ends_at_once_and_is_not_printed(api, client):
     assert len(api.seen) == 1
 
 
-def test_no_server_at_the_address_is_one_clear_line(monkeypatch):
-    monkeypatch.setattr(planet, "_ATTEMPTS", 2)
+def test_no_server_at_the_address_is_one_clear_line():
     with pytest.raises(PipelineError, match="no answer from 127.0.0.1:9"):
-        PlanetClient(KEY, "http://127.0.0.1:9").mosaic(NAME)
+        PlanetClient(KEY, "http://127.0.0.1:9", tries=2).mosaic(NAME)
 
 
-def test_an_address_that_is_not_planets_api_is_told_from_its_answer(api, client):
+def test_an_address_that_is_not_planets_api_is_told_from_its_answer(api):
+    client = PlanetClient(KEY, api.url, max_rps=1000, tries=2)
     api.says("/mosaics", (200, {}, b"<html>welcome</html>"))
     with pytest.raises(PipelineError, match="does not answer as Planet's Basemaps API.*--api-url"):
         client.mosaic(NAME)
@@ -173,8 +173,8 @@ def test_a_used_up_quota_is_not_tried_again(api, client, mosaic):
     assert api.paths().count("/mosaics/m-1/quads/1-2") == 1
 
 
-def test_tries_are_bounded(api, client, mosaic, monkeypatch):
-    monkeypatch.setattr(planet, "_ATTEMPTS", 3)
+def test_tries_are_bounded(api, mosaic):
+    client = PlanetClient(KEY, api.url, max_rps=1000, tries=3)
     api.says("/mosaics/m-1/quads/1-2", (503, {}, b"later"))
     with pytest.raises(PipelineError, match="gave up after 3 tries.*503"):
         client.quad_link(mosaic, 1, 2)
@@ -183,12 +183,22 @@ def test_tries_are_bounded(api, client, mosaic, monkeypatch):
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("0", 0), ("7", 7), ("100000", 120), ("", 0), ("soon", 0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0)],
+    [
+        ("0", 0),
+        ("7", 7),
+        ("100000", 120),
+        ("", 0),
+        ("soon", 0),
+        ("nan", 0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
+        ("Wed, 21 Oct 2015 07:28:00 -0000", 0),
+        ("Fri, 31 Dec 2100 23:59:59 GMT", 120),
+    ],
 )
 def test_retry_after_is_read_as_seconds_or_date_and_capped(value, seconds):
     response = requests.Response()
     response.headers["Retry-After"] = value
-    assert planet._retry_after_s(response) == seconds
+    assert web._retry_after_s(response) == seconds
 
 
 def test_a_download_is_followed_to_storage_without_the_key(api, storage, client, tmp_path):
@@ -218,34 +228,34 @@ def test_truncated_and_wrong_bodies_are_fetched_again(api, client, tmp_path):
     assert len(api.seen) == 3
 
 
-def test_a_file_that_never_comes_right_leaves_nothing_behind(api, client, tmp_path, monkeypatch):
-    monkeypatch.setattr(planet, "_ATTEMPTS", 2)
+def test_a_file_that_never_comes_right_leaves_nothing_behind(api, tmp_path):
+    client = PlanetClient(KEY, api.url, max_rps=1000, tries=2)
     api.says("/full", (200, {}, b"<html>maintenance</html>"))
-    with pytest.raises(PipelineError, match="download of quad: gave up after 2 tries, not a usable quad"):
+    with pytest.raises(PipelineError, match="download of quad: gave up after 2 tries, not a usable file"):
         client.download(f"{api.url}/full", tmp_path / "quad.tif", refuse_html)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_links_are_redacted():
     text = f"see https://x/full?api_key={KEY}&a=1 and {KEY}"
-    assert planet.redact(text, KEY) == "see https://x/full?api_key=***&a=1 and ***"
+    assert api_key.redact(text, KEY) == "see https://x/full?api_key=***&a=1 and ***"
 
 
 def test_the_key_comes_from_the_environment_or_a_dotenv_file(monkeypatch, tmp_path):
-    for name in planet.KEY_NAMES:
+    for name in api_key.KEY_NAMES:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(planet, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(api_key, "REPOSITORY", tmp_path)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(PipelineError, match="no Planet API key.*PL_API_KEY"):
-        planet.find_api_key()
+        api_key.find_api_key()
     (tmp_path / ".env").write_text("PLANET_API_KEY='from file'\n")
-    assert planet.find_api_key() == "from file"
+    assert api_key.find_api_key() == "from file"
     monkeypatch.setenv("API_KEY", "from environment")
-    assert planet.find_api_key() == "from environment"
+    assert api_key.find_api_key() == "from environment"
 
 
 def test_the_rate_limit_spreads_the_requests_of_all_threads():
-    limit = planet.RateLimit(per_second=1e9)
+    limit = web.RateLimit(per_second=1e9)
     before = limit._next
     threads = [threading.Thread(target=limit.wait) for _ in range(20)]
     for thread in threads:

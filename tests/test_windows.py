@@ -10,8 +10,8 @@ from conftest import AMAZON_COL, AMAZON_ROW, PIXEL_M, world_to_mercator
 from segmentation.errors import PipelineError
 from segmentation.geopackage import read_metadata
 from segmentation.grid import Grid, boxes, quad_name
+from segmentation.quad_cache import NOT_COVERED
 from segmentation.windows import (
-    NOT_COVERED,
     WRITTEN,
     as_windows,
     plan_windows,
@@ -87,7 +87,7 @@ def test_the_fingerprint_of_the_splits_follows_seed_and_choice():
 
 
 def test_the_quads_of_each_window_are_listed(plan):
-    listed = [set(names.split()) for names in quads_by_window(plan, GRID)]
+    listed = quads_by_window(plan, GRID).groupby("window")["quad"].agg(set).tolist()
     assert listed[0] == {"680-1018"}
     assert listed[2] == {"680-1018", "681-1018"}
     assert listed[3] == {"680-1018", "681-1018", "680-1017", "681-1017"}

@@ -1,0 +1,239 @@
+"""HTTP as a rate-limited, flaky API wants it: a shared limit, bounded retries, files that arrive whole.
+
+The key goes as HTTP Basic user to the API's own hosts alone. ``requests`` drops it when a redirect leads to another
+host or port, and no message here quotes an address with its query.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import requests
+import tenacity
+from requests.adapters import HTTPAdapter
+
+from segmentation.api_key import KEY_NAMES, redact
+from segmentation.errors import PipelineError
+from segmentation.workspace import whole_file
+
+_TIMEOUT_S = (10, 125)  # connect, read
+_LONGEST_WAIT_S = 120.0
+_TRANSIENT = {429, 500, 502, 503, 504}
+_BLOCK_BYTES = 1 << 20
+
+Result = TypeVar("Result")
+log = logging.getLogger(__name__)
+
+
+class Refused(PipelineError):
+    """The API answers no request of this key any more: a wrong key, or a quota that is used up."""
+
+
+class Transient(Exception):
+    """A failure that is worth another try: rate limit, server fault, broken or corrupt transfer.
+
+    Attributes:
+        wait_s: seconds that the server asks to wait.
+    """
+
+    def __init__(self, message: str, wait_s: float = 0.0):
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+@dataclass
+class RateLimit:
+    """At most ``per_second`` requests a second, shared by all threads of a client."""
+
+    per_second: float
+    _next: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def wait(self) -> None:
+        """Sleep until the next request may start."""
+        with self._lock:
+            start = max(time.monotonic(), self._next)
+            self._next = start + 1 / self.per_second
+        time.sleep(max(0.0, start - time.monotonic()))
+
+
+class Web:
+    """Requests with one key, safe to use from several threads.
+
+    Args:
+        key: the API key.
+        own_host: host and port that get the key, beside Planet's.
+        max_rps: requests a second, all threads together.
+        tries: how often a request is tried before it has failed for good.
+        connections: size of the connection pool, the number of threads.
+    """
+
+    def __init__(self, key: str, own_host: str, max_rps: float, tries: int, connections: int):
+        self._key = key
+        self._tries = tries
+        self._own_host = own_host
+        self._limit = RateLimit(max_rps)
+        self._session = requests.Session()
+        self._session.headers["Accept-Encoding"] = "identity"
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=connections))
+
+    def json(
+        self, url: str, params: dict | None = None, body: dict | None = None, accept: tuple[int, ...] = ()
+    ) -> tuple[int, dict]:
+        """Ask for a JSON object; with a ``body`` the request is a POST.
+
+        Returns:
+            The status (200, or one of those to ``accept``) and the object, empty for the latter.
+
+        Raises:
+            Refused: the key is of no use.
+            PipelineError: the request failed for good.
+        """
+
+        def attempt() -> tuple[int, dict]:
+            with self._send(url, accept, params=params, json=body) as response:
+                return response.status_code, {} if response.status_code in accept else _object(response)
+
+        return self._retrying(urlsplit(url).path, attempt)
+
+    def download(self, url: str, target: Path, check: Callable[[Path], None], accept: tuple[int, ...] = ()) -> int:
+        """Download a file beside its target, check it, then rename it.
+
+        Args:
+            url: where it is; it may hold the key.
+            target: where the file ends up, only ever whole and checked.
+            check: raises ``ValueError`` where the file is not what it should be; it is then fetched again.
+            accept: statuses to return instead of failing; there is no file then.
+
+        Returns:
+            The status.
+
+        Raises:
+            Refused: the key is of no use.
+            PipelineError: it failed for good.
+        """
+
+        def attempt() -> int:
+            with self._send(url, accept, stream=True) as response:
+                if response.status_code not in accept:
+                    with whole_file(target) as partial:
+                        _save(response, partial)
+                        _require(check, partial)
+                return response.status_code
+
+        return self._retrying(f"download of {target.stem}", attempt)
+
+    def _send(self, url: str, accept: tuple[int, ...], **options: object) -> requests.Response:
+        self._limit.wait()
+        host = urlsplit(url).netloc
+        method = "GET" if options.get("json") is None else "POST"
+        try:
+            response = self._session.request(method, url, auth=self._auth(host), timeout=_TIMEOUT_S, **options)
+        except (requests.exceptions.MissingSchema, requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):
+            raise PipelineError(f"{redact(url, self._key)!r} is no web address; check --api-url") from None
+        except requests.RequestException as error:
+            raise Transient(f"no answer from {host} ({type(error).__name__})") from None
+        if response.ok or response.status_code in accept:
+            return response
+        with response:
+            raise self._failure(response)
+
+    def _auth(self, host: str) -> tuple[str, str] | None:
+        return (self._key, "") if host == self._own_host or host.endswith(".planet.com") else None
+
+    def _failure(self, response: requests.Response) -> Exception:
+        status, host = response.status_code, urlsplit(response.url).netloc
+        said = redact(_text(response)[:200].strip(), self._key).replace("\n", " ")
+        if status == 401:
+            return Refused(f"{host} refuses the API key (401): check {', '.join(KEY_NAMES)} or .env")
+        if status == 429 and "quota" in said.lower():
+            return Refused(f"{host} answers 429: {said}")
+        if status in _TRANSIENT:
+            return Transient(f"{host} answers {status}: {said}", _retry_after_s(response))
+        return PipelineError(f"{host} answers {status}: {said}")
+
+    def _retrying(self, what: str, attempt: Callable[[], Result]) -> Result:
+        def note(state: tenacity.RetryCallState) -> None:
+            log.info("%s: %s; trying again in %.1f s", what, state.outcome.exception(), state.next_action.sleep)
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(Transient),
+            stop=tenacity.stop_after_attempt(self._tries),
+            wait=_backoff,
+            before_sleep=note,
+            reraise=True,
+        )
+        try:
+            return retrying(attempt)
+        except Transient as error:
+            raise PipelineError(f"{what}: gave up after {self._tries} tries, {error}") from None
+
+
+_exponential = tenacity.wait_random_exponential(multiplier=0.5, max=30)
+
+
+def _backoff(state: tenacity.RetryCallState) -> float:
+    """The longer of what the server asks for and our own, growing, jittered wait."""
+    asked = state.outcome.exception().wait_s
+    return max(asked, 0.2 + _exponential(state))
+
+
+def _retry_after_s(response: requests.Response) -> float:
+    """Seconds to wait as the server's Retry-After says (RFC 9110, 10.2.3: seconds or a date), capped; else 0."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return min(float(value), _LONGEST_WAIT_S)
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return 0.0
+    wait_s = when.timestamp() - time.time()
+    return min(max(wait_s, 0.0), _LONGEST_WAIT_S)
+
+
+def _text(response: requests.Response) -> str:
+    try:
+        return response.text
+    except requests.RequestException:
+        return ""
+
+
+def _object(response: requests.Response) -> dict:
+    try:
+        content = response.json()
+    except requests.RequestException:
+        content = None
+    if not isinstance(content, dict):
+        # Proxies answer with a page of their own while they are in trouble; a wrong address always does.
+        host = urlsplit(response.url).netloc
+        raise Transient(f"{host} does not answer as Planet's Basemaps API does; check --api-url (or PL_API_URL)")
+    return content
+
+
+def _save(response: requests.Response, path: Path) -> None:
+    """Stream a body to a file and make sure that all of it came."""
+    try:
+        with path.open("wb") as file:
+            for block in response.iter_content(_BLOCK_BYTES):
+                file.write(block)
+    except requests.RequestException as error:
+        raise Transient(f"the transfer broke off ({type(error).__name__})") from None
+    expected, got = response.headers.get("Content-Length"), path.stat().st_size
+    if expected is not None and int(expected) != got:
+        raise Transient(f"the transfer ended at {got} of {expected} bytes")
+
+
+def _require(check: Callable[[Path], None], path: Path) -> None:
+    try:
+        check(path)
+    except ValueError as error:
+        raise Transient(f"not a usable file: {error}") from None

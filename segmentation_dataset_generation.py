@@ -9,6 +9,7 @@ from pathlib import Path
 
 from segmentation import cli
 from segmentation.api_key import find_api_key
+from segmentation.chips import PUBLISHED, STRETCH
 from segmentation.dataset import cut_windows
 from segmentation.demo import DEMO_KEY, standin
 from segmentation.demo.inputs import write_demo_polygons
@@ -19,7 +20,7 @@ from segmentation.planet_imagery import PlanetImagery
 from segmentation.polygons import read_polygons
 from segmentation.splits import SEED, read_test_ids
 from segmentation.summary import announce, failures, summarise
-from segmentation.windows import as_windows, plan_windows, splits_fingerprint, write_windows
+from segmentation.windows import as_windows, full_resolution, plan_windows, splits_fingerprint, write_windows
 from segmentation.workspace import Workspace, keep_settings
 
 
@@ -49,6 +50,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--test-ids", type=Path, metavar="FILE", help="ids of the polygons to test on, one a line (default: drawn)"
     )
+    parser.add_argument(
+        "--native",
+        action="store_true",
+        help="cut large windows into several chips of full resolution (default: resample each to one chip)",
+    )
+    parser.add_argument(
+        "--encoding",
+        choices=[STRETCH, PUBLISHED],
+        default=STRETCH,
+        help="of chips: a fixed stretch of reflectance, or as the published checkpoint knows it (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=SEED, help="of the random splits (default: %(default)s)")
     parser.add_argument(
         "--api-url",
@@ -73,8 +85,15 @@ def main(options: argparse.Namespace) -> int:
         polygons = read_polygons(options.polygons or workspace.polygons)
         test_ids = read_test_ids(options.test_ids, polygons.in_belt["id"])
         plan = plan_windows(polygons.in_belt, grid, test_ids, options.seed)
+        if options.native:
+            plan = full_resolution(plan, grid)
         labels = polygons.all if options.year == options.label_year else None
-        made_from = {"polygons": polygons.fingerprint, "masks": labels is not None, "splits": splits_fingerprint(plan)}
+        made_from = {
+            "polygons": polygons.fingerprint,
+            "masks": labels is not None,
+            "splits": splits_fingerprint(plan),
+            "encoding": options.encoding,
+        }
 
         if options.plan:
             print(announce(polygons, len(plan), source.forecast(as_windows(plan)), options.max_rps))
@@ -83,15 +102,16 @@ def main(options: argparse.Namespace) -> int:
         source.connect(as_windows(plan))
         with folder.locked():
             keep_settings(folder.settings, source.settings() | made_from, "the dataset")
-            windows = cut_windows(plan, source, folder, labels, options.workers, options.quiet)
-            write_windows(folder.windows, windows, source.footprint(), grid, source.settings())
+            dataset = cut_windows(plan, source, folder, labels, options.workers, options.encoding, options.quiet)
+            write_windows(folder.windows, dataset.windows, source.footprint(), grid, source.settings())
 
     print(f"{options.year}: {source.settings()['mosaic']}")
-    print(summarise(polygons, windows, source.footprint()))
+    print(summarise(polygons, dataset, source.footprint()))
     print(f"chips in {folder.path / 'img_dir'}, windows in {folder.windows}")
-    if failures(windows):
+    if failures(dataset.windows):
         print(
-            f"error: {failures(windows)} windows lost to failed downloads; run the same command again", file=sys.stderr
+            f"error: {failures(dataset.windows)} windows lost to failed downloads; run the same command again",
+            file=sys.stderr,
         )
         return cli.INCOMPLETE
     return cli.DONE

@@ -1,7 +1,8 @@
 """Chips: one window's pixels as a 512 x 512 GeoTIFF that both MMSegmentation and QGIS open.
 
 Encoding: uint8, bands red, green, blue and, where the source has it, NIR; 0 is no data, and
-``reflectance = DN * scale + offset`` with the scale and offset stored in the file.
+``reflectance = DN * scale + offset`` with the scale and offset stored in the file. The encoding of the published
+scripts is there as well, for a checkpoint that was trained on it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from rasterio import Affine
 from rasterio.enums import ColorInterp
 
 from segmentation.grid import CHIP_PX, CRS
-from segmentation.quads import Pixels
+from segmentation.quads import REFLECTANCE_SCALE, Pixels
 from segmentation.workspace import whole_file
 
 BAND_NAMES = ("Red", "Green", "Blue", "NIR")
@@ -22,6 +23,8 @@ BAND_NAMES = ("Red", "Green", "Blue", "NIR")
 # 0.35 to 0.40 (99.9 % of the pixels of real tailings scenes lie below 0.37) and stay unsaturated.
 BAND_SCALES = (0.002, 0.002, 0.002, 0.0025)
 NO_DATA = 0
+
+STRETCH, PUBLISHED = "stretch", "published"
 
 PROFILE = {
     "driver": "GTiff",
@@ -34,14 +37,22 @@ PROFILE = {
 }
 
 
-def encode(pixels: Pixels) -> np.ndarray:
-    """Reflectance to DN: (bands, 512, 512) uint8, 0 where not valid, 1 to 255 elsewhere."""
-    scales = np.array(BAND_SCALES[: len(pixels.reflectance)], "float32")[:, None, None]
-    dn = np.clip(np.rint(pixels.reflectance / scales) + 1, 1, 255).astype("uint8")
+def encode(pixels: Pixels, encoding: str = STRETCH) -> np.ndarray:
+    """Reflectance to DN: (bands, 512, 512) uint8, 0 where not valid.
+
+    ``STRETCH`` gives 1 to 255 elsewhere. ``PUBLISHED`` repeats what the study's scripts did to reflectance x 10000:
+    255 times that, wrapped around at 16 bits, of which readers of the chips took the upper 8.
+    """
+    if encoding == PUBLISHED:
+        quad_dn = np.rint(pixels.reflectance / np.float32(REFLECTANCE_SCALE)).astype("uint32")
+        dn = ((255 * quad_dn % 65536) >> 8).astype("uint8")
+    else:
+        scales = np.array(BAND_SCALES[: len(pixels.reflectance)], "float32")[:, None, None]
+        dn = np.clip(np.rint(pixels.reflectance / scales) + 1, 1, 255).astype("uint8")
     return np.where(pixels.valid, dn, np.uint8(NO_DATA))
 
 
-def write_chip(path: Path, pixels: Pixels, transform: Affine, tags: dict[str, str]) -> None:
+def write_chip(path: Path, pixels: Pixels, transform: Affine, tags: dict[str, str], encoding: str = STRETCH) -> None:
     """Write a chip whole.
 
     Args:
@@ -49,6 +60,7 @@ def write_chip(path: Path, pixels: Pixels, transform: Affine, tags: dict[str, st
         pixels: what the source shows.
         transform: of the chip, EPSG:3857.
         tags: facts to keep in the file, such as the mosaic's name.
+        encoding: ``STRETCH`` or ``PUBLISHED``.
     """
     count = len(pixels.reflectance)
     with (
@@ -65,15 +77,21 @@ def write_chip(path: Path, pixels: Pixels, transform: Affine, tags: dict[str, st
             alpha="NO",
         ) as chip,
     ):
-        chip.write(encode(pixels))
+        chip.write(encode(pixels, encoding))
         chip.descriptions = BAND_NAMES[:count]
         chip.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.undefined)[:count]
-        chip.scales = BAND_SCALES[:count]
-        chip.offsets = tuple(-scale for scale in BAND_SCALES[:count])
+        if encoding == STRETCH:
+            chip.scales = BAND_SCALES[:count]
+            chip.offsets = tuple(-scale for scale in BAND_SCALES[:count])
         chip.update_tags(**tags)
+
+
+def read_chip(path: Path) -> np.ndarray:
+    """A chip as written: (bands, 512, 512) uint8."""
+    with rasterio.open(path) as chip:
+        return chip.read()
 
 
 def read_valid(path: Path) -> np.ndarray:
     """Where a chip has data: (512, 512) bool."""
-    with rasterio.open(path) as chip:
-        return chip.read().any(axis=0)
+    return read_chip(path).any(axis=0)

@@ -1,13 +1,16 @@
-"""Step 1's work: cut every window into a chip and, for the label year, its mask, in parallel processes."""
+"""Step 1's work: fetch and cut all windows of a year, in parallel processes, while downloads go on."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
+from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import reduce
+from operator import add
+from threading import BoundedSemaphore
 
 import geopandas as gpd
 import numpy as np
@@ -15,62 +18,31 @@ import pandas as pd
 import shapely
 from tqdm import tqdm
 
-from segmentation.chips import read_valid, write_chip
-from segmentation.grid import CHIP_PX, CRS, Grid
-from segmentation.imagery import ImagerySource, WindowReader
-from segmentation.masks import IGNORE, MINE, draw_mask, read_mask, write_mask
+from segmentation.chips import STRETCH
+from segmentation.cutting import BandSums, CutJob, Outcome, cut_batch
+from segmentation.grid import CRS, QUAD_PX, Windows
+from segmentation.imagery import ImagerySource, Prepared
 from segmentation.quads import reading_order
-from segmentation.windows import TOO_LITTLE_DATA, WRITTEN, as_windows
+from segmentation.windows import as_windows
 from segmentation.workspace import YearFolder
 
-# A chip with less than this share of valid pixels shows too little to learn from or to predict on.
-LEAST_VALID = 0.05
+# Batches under way for each worker: enough to keep it busy, few enough to keep memory flat.
+_AHEAD = 4
+# GDAL's cache of blocks in each worker; its own default is a share of the machine's memory.
+_BLOCK_CACHE_MB = "256"
 
 
 @dataclass(frozen=True)
-class CutJob:
-    """One window to cut: all that a worker process needs to know."""
+class Dataset:
+    """What step 1 made of a year.
 
-    position: int
-    col: int
-    row: int
-    side_px: int
-    chip: Path
-    mask: Path | None
-    polygons_3857: np.ndarray
-    reader: WindowReader
-    grid: Grid
-    tags: dict[str, str]
+    Attributes:
+        windows: the plan with ``status``, ``valid_share`` and ``mine_share`` (NaN without mask) of each window.
+        train: sums over the chips of the training split; None where it has none.
+    """
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a window: its status, and shares of the chip's pixels (mine: of the valid ones)."""
-
-    position: int
-    status: str
-    valid_share: float = 0.0
-    mine_share: float | None = None
-
-
-def cut(job: CutJob) -> Outcome:
-    """Read a window, write its mask and its chip; a window that has both is only measured."""
-    if not job.chip.exists() or (job.mask is not None and not job.mask.exists()):
-        pixels = job.reader.read(job.col, job.row, job.side_px)
-        valid_share = float(pixels.valid.mean())
-        if valid_share < LEAST_VALID:
-            return Outcome(job.position, TOO_LITTLE_DATA, valid_share)
-        transform = job.grid.window_transform(job.col, job.row, job.side_px // CHIP_PX)
-        if job.mask is not None:
-            write_mask(job.mask, draw_mask(job.polygons_3857, transform, pixels.valid), transform)
-        write_chip(job.chip, pixels, transform, job.tags)
-    valid_share = float(read_valid(job.chip).mean())
-    return Outcome(job.position, WRITTEN, valid_share, _mine_share(job.mask) if job.mask else None)
-
-
-def _mine_share(path: Path) -> float:
-    mask = read_mask(path)
-    return float((mask == MINE).sum() / max((mask != IGNORE).sum(), 1))
+    windows: gpd.GeoDataFrame
+    train: BandSums | None
 
 
 def cut_windows(
@@ -79,9 +51,10 @@ def cut_windows(
     folder: YearFolder,
     labels: gpd.GeoDataFrame | None,
     workers: int,
+    encoding: str = STRETCH,
     quiet: bool = False,
-) -> gpd.GeoDataFrame:
-    """Fetch and cut all windows of a year; cutting goes on while downloads do.
+) -> Dataset:
+    """Fetch and cut all windows of a year.
 
     Args:
         plan: from ``plan_windows``.
@@ -89,32 +62,42 @@ def cut_windows(
         folder: the year's, locked by the caller.
         labels: every literature polygon, to be drawn into masks; None for a year without masks.
         workers: processes that cut.
+        encoding: of the chips, see ``segmentation.chips``.
         quiet: no progress bars.
-
-    Returns:
-        The plan with ``status``, ``valid_share`` and ``mine_share`` (NaN without mask) in place of nothing.
     """
-    jobs = _Jobs(plan, source, folder, labels)
     order = reading_order(as_windows(plan))
     windows = as_windows(plan.iloc[order])
+    jobs = _Jobs(plan, source, folder, labels, encoding)
     outcomes: list[Outcome] = []
-    futures: list[Future] = []
-    with _pool(workers) as pool, tqdm(total=len(plan), desc="chips", unit="chip", disable=quiet) as bar:
-        for prepared in source.prepare(windows):
-            position = int(order[prepared.position])
-            if prepared.problem:
-                outcomes.append(Outcome(position, prepared.problem))
-                bar.update()
-            else:
-                futures.append(pool.submit(cut, jobs.of(position)))
-                futures[-1].add_done_callback(lambda _: bar.update())
-        outcomes += [future.result() for future in futures]
-    table = pd.DataFrame(outcomes).set_index("position").sort_index()
-    return plan.assign(
-        status=table["status"].to_numpy(),
-        valid_share=table["valid_share"].to_numpy(),
-        mine_share=table["mine_share"].to_numpy("float64"),
+    with _Crew(workers) as crew, tqdm(total=len(plan), desc="chips", unit="chip", disable=quiet) as bar:
+        for batch in _by_quad(source.prepare(windows), windows):
+            lost = [Outcome(int(order[item.position]), item.problem) for item in batch if item.problem]
+            outcomes += lost
+            bar.update(len(lost))
+            ready = [jobs.of(int(order[item.position])) for item in batch if not item.problem]
+            if ready:
+                crew.cut(ready, bar)
+        outcomes += crew.outcomes()
+    outcomes.sort(key=lambda outcome: outcome.position)
+    done = plan.assign(
+        status=[outcome.status for outcome in outcomes],
+        valid_share=[outcome.valid_share for outcome in outcomes],
+        mine_share=np.array([outcome.mine_share for outcome in outcomes], "float64"),
     )
+    sums = [o.sums for o, split in zip(outcomes, plan["split"], strict=True) if o.sums and split == "train"]
+    return Dataset(done, reduce(add, sums) if sums else None)
+
+
+def _by_quad(prepared: Iterator[Prepared], windows: Windows) -> Iterator[list[Prepared]]:
+    """Group windows by the quad of their north-west corner; a group comes when all of it is prepared."""
+    quad = list(zip((windows.col // QUAD_PX).tolist(), (windows.row // QUAD_PX).tolist(), strict=True))
+    size = pd.Series(quad).value_counts().to_dict()
+    groups: dict[tuple[int, int], list[Prepared]] = defaultdict(list)
+    for item in prepared:
+        group = groups[quad[item.position]]
+        group.append(item)
+        if len(group) == size[quad[item.position]]:
+            yield sorted(groups.pop(quad[item.position]), key=lambda item: item.position)
 
 
 class _Jobs:
@@ -126,8 +109,10 @@ class _Jobs:
         source: ImagerySource,
         folder: YearFolder,
         labels: gpd.GeoDataFrame | None,
+        encoding: str,
     ):
-        self._plan, self._source, self._folder = plan, source, folder
+        self._plan, self._source, self._folder, self._encoding = plan, source, folder, encoding
+        self._reader = source.reader()
         self._tags = {key.upper(): str(value) for key, value in source.settings().items()}
         self._polygons = None if labels is None else labels.geometry.to_crs(CRS).to_numpy()
         self._tree = None if labels is None else shapely.STRtree(self._polygons)
@@ -144,17 +129,42 @@ class _Jobs:
             chip=self._folder.chip(row["split"], row["id"]),
             mask=self._folder.mask(row["split"], row["id"]) if labelled else None,
             polygons_3857=near,
-            reader=self._source.reader(),
+            reader=self._reader,
             grid=self._source.grid,
+            encoding=self._encoding,
             tags={"WINDOW": row["id"], **self._tags},
         )
 
 
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes, started afresh: forking a process whose threads are downloading is not safe."""
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
+class _Crew:
+    """Worker processes, with a bounded number of batches under way.
+
+    They are started afresh: forking a process whose threads are downloading is not safe.
+    """
+
+    def __init__(self, workers: int):
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_settle_in)
+        self._slots = BoundedSemaphore(_AHEAD * workers)
+        self._futures: list[Future] = []
+
+    def __enter__(self) -> _Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def cut(self, jobs: list[CutJob], bar: tqdm) -> None:
+        """Hand a batch to the next free worker; waits while too many are under way."""
+        self._slots.acquire()
+        future = self._pool.submit(cut_batch, jobs)
+        future.add_done_callback(lambda _: (self._slots.release(), bar.update(len(jobs))))
+        self._futures.append(future)
+
+    def outcomes(self) -> list[Outcome]:
+        """All outcomes, once the last batch is done."""
+        return [outcome for future in self._futures for outcome in future.result()]
+
+
+def _settle_in() -> None:
+    os.environ["GDAL_CACHEMAX"] = _BLOCK_CACHE_MB

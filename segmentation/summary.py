@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 
+from segmentation.dataset import Dataset
 from segmentation.planet_imagery import Forecast
 from segmentation.polygons import LiteraturePolygons
 from segmentation.quad_cache import FAILED, NOT_COVERED
@@ -15,14 +17,15 @@ from segmentation.workspace import SPLITS
 _NAMED = 12
 
 
-def summarise(polygons: LiteraturePolygons, windows: gpd.GeoDataFrame, quads: gpd.GeoDataFrame) -> str:
+def summarise(polygons: LiteraturePolygons, dataset: Dataset, quads: gpd.GeoDataFrame) -> str:
     """A table of what came in, what was left out and why, and what was made; ready to print.
 
     Args:
         polygons: as read.
-        windows: from ``dataset.cut_windows``.
+        dataset: what was made of them.
         quads: from the imagery source's ``footprint``.
     """
+    windows = dataset.windows
     lines = [_line("polygons read", polygons.read)]
     if polygons.repaired:
         lines.append(_line("  geometries repaired", polygons.repaired))
@@ -37,6 +40,8 @@ def summarise(polygons: LiteraturePolygons, windows: gpd.GeoDataFrame, quads: gp
     written = windows[windows["status"] == WRITTEN]
     lines.append(_line("chips", len(written)))
     lines += [_split_line(written[written["split"] == split], split) for split in SPLITS]
+    if dataset.train is not None:
+        lines.append(f"train chips, DN by band: mean {_figures(dataset.train.mean)}, std {_figures(dataset.train.std)}")
     bounds = windows.geometry.bounds.to_numpy()
     leak = leakage_m2(bounds, as_windows(windows), windows["split"].to_numpy(dtype=str))
     lines.append(_line("overlap between splits", f"{leak:.0f} m2"))
@@ -77,6 +82,10 @@ def failures(windows: gpd.GeoDataFrame) -> int:
 
 def _line(what: str, value: int | str) -> str:
     return f"{what:<44}{value if isinstance(value, str) else format(value, ','):>12}"
+
+
+def _figures(values: np.ndarray) -> str:
+    return "[" + ", ".join(f"{value:.2f}" for value in values) + "]"
 
 
 def _split_line(chips: gpd.GeoDataFrame, split: str) -> str:

@@ -124,11 +124,15 @@ class Web:
 
         def attempt() -> int:
             with self._send(url, accept, stream=True) as response:
-                if response.status_code not in accept:
+                status = response.status_code
+                if status in accept and response.history:
+                    # The storage's word is not the API's: its address may have expired, another try brings a new one.
+                    raise Transient(f"the storage answers {status}")
+                if status not in accept:
                     with whole_file(target) as partial:
                         _save(response, partial)
                         _require(check, partial)
-                return response.status_code
+                return status
 
         return self._retrying(f"download of {target.stem}", attempt)
 

@@ -33,8 +33,8 @@ def plan_windows(
         seed: of the random order in which groups are split.
 
     Returns:
-        A row a polygon in the same order, EPSG:3857: ``id``, ``split``, ``group`` (windows that overlap share one),
-        ``col``, ``row``, ``side_px`` (see ``Windows``), and the square as ``geometry``.
+        A row a polygon in the same order, EPSG:3857: ``id``, ``polygon`` (its id), ``split``, ``group`` (windows that
+        overlap share one), ``col``, ``row``, ``side_px`` (see ``Windows``), and the square as ``geometry``.
 
     Raises:
         PipelineError: a polygon is too large for one window.
@@ -51,6 +51,7 @@ def plan_windows(
     return gpd.GeoDataFrame(
         {
             "id": ids,
+            "polygon": ids,
             "split": assign_splits(ids, groups, test_ids, seed),
             "group": groups,
             "col": windows.col,
@@ -60,6 +61,32 @@ def plan_windows(
         geometry=boxes(grid.window_bounds(windows)),
         crs=CRS,
     )
+
+
+def full_resolution(plan: gpd.GeoDataFrame, grid: Grid) -> gpd.GeoDataFrame:
+    """Cut windows larger than a chip into chips of full resolution, named ``ID_row_column``.
+
+    They keep their window's polygon, group and split, so that nothing leaks between splits.
+
+    Args:
+        plan: from ``plan_windows``.
+        grid: the imagery's pixel grid.
+
+    Raises:
+        PipelineError: a chip's name would be that of another polygon's.
+    """
+    across = (plan["side_px"] // CHIP_PX).to_numpy()
+    chips = plan.loc[np.repeat(plan.index, across**2)].reset_index(drop=True)
+    first = np.cumsum(across**2) - across**2
+    within, wide = np.arange(len(chips)) - np.repeat(first, across**2), np.repeat(across, across**2)
+    row, col = np.divmod(within, wide)
+    suffix = np.where(wide > 1, "_" + row.astype(str).astype(object) + "_" + col.astype(str).astype(object), "")
+    chips["id"] = chips["id"] + suffix
+    if chips["id"].duplicated().any():
+        again = chips.loc[chips["id"].duplicated(), "id"].iloc[0]
+        raise PipelineError(f"chip '{again}' of a large window has the name of another polygon; rename that polygon")
+    chips = chips.assign(col=chips["col"] + CHIP_PX * col, row=chips["row"] + CHIP_PX * row, side_px=CHIP_PX)
+    return chips.set_geometry(boxes(grid.window_bounds(as_windows(chips))), crs=CRS)
 
 
 def as_windows(plan: gpd.GeoDataFrame) -> Windows:

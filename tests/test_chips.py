@@ -5,7 +5,7 @@ import pytest
 import rasterio
 from rasterio.enums import ColorInterp
 
-from segmentation.chips import BAND_SCALES, encode, read_valid, write_chip
+from segmentation.chips import BAND_SCALES, PUBLISHED, encode, read_valid, write_chip
 from segmentation.grid import Grid
 from segmentation.quads import Pixels
 
@@ -101,3 +101,18 @@ def test_stock_mmsegmentation_reads_the_near_infrared_unchanged(tmp_path, rng):
     write_chip(tmp_path / "c.tif", pixels, TRANSFORM, {})
     image = transforms.LoadImageFromFile(color_type="unchanged")({"img_path": str(tmp_path / "c.tif")})["img"]
     np.testing.assert_array_equal(image, encode(pixels)[[2, 1, 0, 3]].transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize("dn", [0, 1, 128, 256, 257, 1000, 3000, 6553, 10000, 65535])
+def test_the_published_encoding_wraps_as_16_bit_numbers_do(dn):
+    reflectance = np.full((3, 512, 512), dn * 1e-4, "float32")
+    encoded = encode(Pixels(reflectance, np.ones((512, 512), bool)), PUBLISHED)
+    wrapped = np.uint16([255]) * np.uint16([dn])
+    assert np.unique(encoded).tolist() == [int(wrapped[0]) // 256]
+
+
+def test_the_published_encoding_claims_no_reflectance(tmp_path, pixels):
+    write_chip(tmp_path / "p.tif", pixels, TRANSFORM, {}, PUBLISHED)
+    with rasterio.open(tmp_path / "p.tif") as chip:
+        assert chip.scales == (1.0,) * chip.count
+        assert chip.offsets == (0.0,) * chip.count

@@ -10,7 +10,8 @@ import rasterio
 import shapely
 from conftest import AMAZON_COL, AMAZON_ROW, world_to_mercator, write_quad
 
-from segmentation.dataset import CutJob, cut, cut_windows
+from segmentation.cutting import BandSums, CutJob, cut
+from segmentation.dataset import Dataset, cut_windows
 from segmentation.errors import PipelineError
 from segmentation.grid import CHIP_PX, Grid
 from segmentation.masks import IGNORE, MINE, read_mask
@@ -73,7 +74,7 @@ def dataset(workspace, labels):
     plan = plan_windows(frame(MINES), GRID)
     source = imagery(workspace)
     source.connect(as_windows(plan))
-    return cut_windows(plan, source, workspace.year(2019), labels, workers=1, quiet=True), source
+    return cut_windows(plan, source, workspace.year(2019), labels, workers=1, quiet=True).windows, source
 
 
 @pytest.fixture(scope="module")
@@ -197,15 +198,33 @@ def test_the_summary_names_what_is_missing(made):
     windows, _, source = made
     everything = windows.reset_index()
     polygons = LiteraturePolygons(everything, everything, read=7, repaired=0, dropped={"outside 30 N to 30 S": 1})
-    text = summarise(polygons, everything, source.footprint())
+    train = BandSums(4, np.array([40, 80]), np.array([400, 1700]))
+    text = summarise(polygons, Dataset(everything, train), source.footprint())
     for line in (
         r"polygons read +7",
         r"written +4",
         "not covered: sea",
         "too little data: bare",
         r"between splits +0 m2",
+        r"mean \[10.00, 20.00\], std \[0.00, 5.00\]",
     ):
         assert re.search(line, text), line
+
+
+def test_the_statistics_are_those_of_the_training_chips(made, cached, labels):
+    windows, folder, _ = made
+    plan = plan_windows(frame(MINES), GRID)
+    train = cut_windows(plan, imagery(cached), folder, labels, workers=2, quiet=True).train
+    written = windows[(windows["status"] == WRITTEN) & (windows["split"] == "train")]
+    pixels = []
+    for name in written.index:
+        with rasterio.open(folder.chip("train", name)) as chip:
+            dn = chip.read()
+        pixels.append(dn[:, dn.any(axis=0)].astype("float64"))
+    together = np.concatenate(pixels, axis=1)
+    assert train.pixels == together.shape[1]
+    np.testing.assert_allclose(train.mean, together.mean(axis=1))
+    np.testing.assert_allclose(train.std, together.std(axis=1), atol=1e-9)
 
 
 def test_a_dataset_is_resumed_to_the_same_bytes(copied, labels):

@@ -210,6 +210,25 @@ def test_a_download_is_followed_to_storage_without_the_key(api, storage, client,
     assert storage.seen == [("/signed?token=1", None)]
 
 
+def test_a_storage_that_refuses_is_asked_again_at_a_fresh_address(api, storage, client, tmp_path):
+    storage.says("/old", (403, {}, b"expired"))
+    storage.says("/new", (200, {}, b"pixels"))
+    api.says(
+        "/full",
+        (302, {"Location": f"{storage.url}/old"}, b""),
+        (302, {"Location": f"{storage.url}/new"}, b""),
+    )
+    client.download(f"{api.url}/full", tmp_path / "quad.tif", accept_all)
+    assert (tmp_path / "quad.tif").read_bytes() == b"pixels"
+
+
+def test_a_download_that_the_api_itself_refuses_is_not_covered(api, client, tmp_path):
+    api.says("/full", (403, {}, b"no permission"))
+    with pytest.raises(QuadNotCovered, match="403"):
+        client.download(f"{api.url}/full", tmp_path / "quad.tif", accept_all)
+    assert len(api.seen) == 1
+
+
 def test_a_download_from_another_host_gets_no_key(api, storage, client, tmp_path):
     storage.says("/file", (200, {}, b"pixels"))
     client.download(f"{storage.url}/file", tmp_path / "quad.tif", accept_all)

@@ -14,6 +14,7 @@ from segmentation.quad_cache import NOT_COVERED
 from segmentation.windows import (
     WRITTEN,
     as_windows,
+    full_resolution,
     plan_windows,
     quads_by_window,
     read_windows,
@@ -124,3 +125,35 @@ def test_what_was_seen_is_kept_and_read_again(tmp_path, plan):
 def test_a_year_that_step_one_has_not_seen_is_told_what_to_do(tmp_path):
     with pytest.raises(PipelineError, match="no windows of 2019 .*segmentation_dataset_generation.py -year=2019 first"):
         read_windows(tmp_path / "windows.gpkg", 2019)
+
+
+def test_large_windows_become_chips_of_full_resolution():
+    given = mines((1000, 1000), (2000, 3000), (3000, 1000), size_px=80)
+    given.loc[2, "geometry"] = given.geometry[2].buffer(3000)
+    given["id"] = ["1", "2", "large"]
+    plan = plan_windows(given, GRID)
+    chips = full_resolution(plan, GRID)
+    large = chips[chips["polygon"] == "large"]
+    across = int(plan["side_px"].iloc[2]) // 512
+    assert across > 2
+    assert len(large) == across**2
+    assert (chips["side_px"] == 512).all()
+    assert chips["id"].is_unique
+    assert large["id"].tolist()[:2] == ["large_0_0", "large_0_1"]
+    assert large.total_bounds == pytest.approx(plan.geometry[2].bounds)
+    assert set(zip((large["col"] - plan["col"][2]) // 512, (large["row"] - plan["row"][2]) // 512, strict=True)) == {
+        (col, row) for col in range(across) for row in range(across)
+    }
+    assert large.geometry.area.sum() == pytest.approx(plan.geometry[2].area)
+    assert chips[chips["polygon"] != "large"]["id"].tolist() == plan["id"].tolist()[:2]
+    for column in ("split", "group"):
+        assert (chips[column].to_numpy() == plan.set_index("id").loc[chips["polygon"], column].to_numpy()).all()
+
+
+def test_a_chip_that_would_take_another_polygons_name_is_refused():
+    given = mines((1000, 1000), (2000, 3000), size_px=80)
+    given["geometry"] = given.geometry.buffer(3000)
+    given["id"] = ["7", "7_0_1"]
+    given.loc[1, "geometry"] = given.geometry[1].centroid.buffer(100)
+    with pytest.raises(PipelineError, match="'7_0_1' of a large window has the name of another polygon"):
+        full_resolution(plan_windows(given, GRID), GRID)

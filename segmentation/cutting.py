@@ -1,0 +1,113 @@
+"""Cutting one window into a chip and its mask: what a worker process of step 1 does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from segmentation.chips import STRETCH, read_chip, write_chip
+from segmentation.grid import CHIP_PX, Grid
+from segmentation.imagery import WindowReader
+from segmentation.masks import IGNORE, MINE, draw_mask, read_mask, write_mask
+from segmentation.windows import TOO_LITTLE_DATA, WRITTEN
+
+# A chip with less than this share of valid pixels shows too little to learn from or to predict on.
+LEAST_VALID = 0.05
+
+
+@dataclass(frozen=True)
+class CutJob:
+    """One window to cut: all that a worker process needs to know."""
+
+    position: int
+    col: int
+    row: int
+    side_px: int
+    chip: Path
+    mask: Path | None
+    polygons_3857: np.ndarray
+    reader: WindowReader
+    grid: Grid
+    tags: dict[str, str]
+    encoding: str = STRETCH
+
+
+@dataclass(frozen=True)
+class BandSums:
+    """Sums over valid pixels from which mean and deviation follow, exact in whole numbers.
+
+    Attributes:
+        pixels: number of valid pixels.
+        total: (bands,) sum of the DN.
+        squares: (bands,) sum of their squares.
+    """
+
+    pixels: int
+    total: np.ndarray
+    squares: np.ndarray
+
+    def __add__(self, other: BandSums) -> BandSums:
+        return BandSums(self.pixels + other.pixels, self.total + other.total, self.squares + other.squares)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(bands,) float64, mean DN."""
+        return self.total / self.pixels
+
+    @property
+    def std(self) -> np.ndarray:
+        """(bands,) float64, standard deviation of the DN."""
+        return np.sqrt(self.squares / self.pixels - self.mean**2)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a window.
+
+    Attributes:
+        position: of the window in the plan.
+        status: see ``segmentation.windows`` and ``segmentation.quad_cache``.
+        valid_share: of the chip's pixels.
+        mine_share: of the valid pixels; None without mask.
+        sums: over the chip's pixels; None without chip.
+    """
+
+    position: int
+    status: str
+    valid_share: float = 0.0
+    mine_share: float | None = None
+    sums: BandSums | None = field(default=None, compare=False)
+
+
+def cut_batch(jobs: list[CutJob]) -> list[Outcome]:
+    """Cut windows that share quads, one after the other, so that each quad is opened once."""
+    return [cut(job) for job in jobs]
+
+
+def cut(job: CutJob) -> Outcome:
+    """Read a window, write its mask and its chip; a window that has both is only measured."""
+    if not job.chip.exists() or (job.mask is not None and not job.mask.exists()):
+        pixels = job.reader.read(job.col, job.row, job.side_px)
+        valid_share = float(pixels.valid.mean())
+        if valid_share < LEAST_VALID:
+            return Outcome(job.position, TOO_LITTLE_DATA, valid_share)
+        transform = job.grid.window_transform(job.col, job.row, job.side_px // CHIP_PX)
+        if job.mask is not None:
+            write_mask(job.mask, draw_mask(job.polygons_3857, transform, pixels.valid), transform)
+        write_chip(job.chip, pixels, transform, job.tags, job.encoding)
+    return measure(job)
+
+
+def measure(job: CutJob) -> Outcome:
+    """The figures of a window that has been cut, read from its files."""
+    dn = read_chip(job.chip)
+    valid = dn.any(axis=0)
+    seen = dn[:, valid].astype("int64")
+    sums = BandSums(int(valid.sum()), seen.sum(axis=1), (seen**2).sum(axis=1))
+    mine_share = None
+    if job.mask is not None:
+        mask = read_mask(job.mask)
+        mine_share = float((mask == MINE).sum() / max((mask != IGNORE).sum(), 1))
+    return Outcome(job.position, WRITTEN, float(valid.mean()), mine_share, sums)

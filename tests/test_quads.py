@@ -170,3 +170,20 @@ def test_windows_are_read_quad_by_quad(rng):
     quads = np.column_stack([row // QUAD_PX, col // QUAD_PX])[order]
     changes = (np.diff(quads, axis=0) != 0).any(axis=1).sum()
     assert changes == len(np.unique(quads, axis=0)) - 1
+
+
+@pytest.mark.parametrize("interleave", ["band", "pixel"])
+def test_a_single_damaged_byte_in_a_deflate_quad_is_noticed(tmp_path, rng, interleave):
+    """GDAL reads half of such files without complaint."""
+    patch = {(1024, 2048): picture(rng, 512, 512)}
+    options = {"compress": "deflate", "predictor": 2, "interleave": interleave}
+    path = write_quad(tmp_path / "q.tif", X, Y, patch, **options)
+    check_quad(path, GRID, X, Y)
+    whole = path.read_bytes()
+    # The painted blocks lie behind the directory and fill nearly all of the file.
+    for place in rng.integers(len(whole) // 10, len(whole) - len(whole) // 10, 12):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x55
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"."):
+            check_quad(path, GRID, X, Y)

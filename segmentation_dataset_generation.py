@@ -10,13 +10,13 @@ from pathlib import Path
 from segmentation import cli
 from segmentation.api_key import find_api_key
 from segmentation.chips import PUBLISHED, STRETCH
-from segmentation.dataset import cut_windows
+from segmentation.dataset import cut_windows, uncut
 from segmentation.demo import DEMO_KEY, standin
 from segmentation.demo.inputs import write_demo_polygons
 from segmentation.grid import Grid
 from segmentation.mosaics import LABEL_YEAR, candidate_mosaics, default_mosaic
 from segmentation.planet import API_URL, PlanetClient
-from segmentation.planet_imagery import PlanetImagery
+from segmentation.planet_imagery import WHOLE_QUADS, WINDOWS_ONLY, PlanetImagery
 from segmentation.polygons import read_polygons
 from segmentation.splits import SEED, read_test_ids
 from segmentation.summary import announce, failures, summarise
@@ -38,6 +38,15 @@ def arguments() -> argparse.Namespace:
         "--cloud-free",
         action="store_true",
         help="take each quad from the least cloudy of the year's mosaics, as the study (default: one mosaic)",
+    )
+    parser.add_argument(
+        "--fetch",
+        choices=[WHOLE_QUADS, WINDOWS_ONLY],
+        default=WHOLE_QUADS,
+        help="whole quads, or by range requests only the blocks that windows need (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--discard-quads", action="store_true", help="remove each quad once its windows are cut (default: keep it)"
     )
     parser.add_argument("--plan", action="store_true", help="only say what would be fetched; needs no key")
     parser.add_argument(
@@ -99,14 +108,15 @@ def main(options: argparse.Namespace) -> int:
             print(announce(polygons, len(plan), source.forecast(as_windows(plan)), options.max_rps))
             return cli.DONE
 
-        source.connect(as_windows(plan))
+        source.connect(as_windows(plan[uncut(plan, folder, labels is not None)]))
         with folder.locked():
             keep_settings(folder.settings, source.settings() | made_from, "the dataset")
             dataset = cut_windows(plan, source, folder, labels, options.workers, options.encoding, options.quiet)
-            write_windows(folder.windows, dataset.windows, source.footprint(), grid, source.settings())
+            quads = source.footprint(as_windows(plan))
+            write_windows(folder.windows, dataset.windows, quads, grid, source.settings())
 
     print(f"{options.year}: {source.settings()['mosaic']}")
-    print(summarise(polygons, dataset, source.footprint()))
+    print(summarise(polygons, dataset, quads))
     print(f"chips in {folder.path / 'img_dir'}, windows in {folder.windows}")
     if failures(dataset.windows):
         print(
@@ -133,7 +143,8 @@ def imagery(options: argparse.Namespace, workspace: Workspace) -> Iterator[Plane
 
         candidates = candidate_mosaics(options.year) if options.cloud_free else ()
         quads = workspace.year(options.year).quads
-        yield PlanetImagery(client, mosaic, quads, candidates, options.workers, options.quiet)
+        fetch, discard = options.fetch, options.discard_quads
+        yield PlanetImagery(client, mosaic, quads, candidates, fetch, discard, options.workers, options.quiet)
 
 
 if __name__ == "__main__":

@@ -112,6 +112,10 @@ def run(main: Callable[[argparse.Namespace], int], options: argparse.Namespace) 
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         status = REFUSED
+    except OSError as error:  # a full disk, a file that may not be read
+        logging.getLogger("segmentation").info("where it happened", exc_info=True)
+        print(f"error: {error} (--verbose shows where)", file=sys.stderr)
+        status = REFUSED
     except KeyboardInterrupt:
         print("interrupted: run the same command again to go on", file=sys.stderr)
         status = INTERRUPTED

@@ -23,11 +23,12 @@ from segmentation.cutting import BandSums, CutJob, Outcome, cut_batch
 from segmentation.grid import CRS, QUAD_PX, Windows
 from segmentation.imagery import ImagerySource, Prepared
 from segmentation.quads import reading_order
-from segmentation.windows import as_windows
+from segmentation.windows import TOO_LITTLE_DATA, as_windows, read_windows
 from segmentation.workspace import YearFolder
 
 # Batches under way for each worker: enough to keep it busy, few enough to keep memory flat.
 _AHEAD = 4
+_MEASURED_TOGETHER = 64
 # GDAL's cache of blocks in each worker; its own default is a share of the machine's memory.
 _BLOCK_CACHE_MB = "256"
 
@@ -65,18 +66,24 @@ def cut_windows(
         encoding: of the chips, see ``segmentation.chips``.
         quiet: no progress bars.
     """
-    order = reading_order(as_windows(plan))
+    todo = np.flatnonzero(uncut(plan, folder, labels is not None))
+    order = todo[reading_order(as_windows(plan.iloc[todo]))]
     windows = as_windows(plan.iloc[order])
     jobs = _Jobs(plan, source, folder, labels, encoding)
-    outcomes: list[Outcome] = []
-    with _Crew(workers) as crew, tqdm(total=len(plan), desc="chips", unit="chip", disable=quiet) as bar:
+    outcomes = _too_little_before(plan, folder)
+    settled = {outcome.position for outcome in outcomes} | set(todo.tolist())
+    done = [position for position in range(len(plan)) if position not in settled]
+    with _Crew(workers, source) as crew, tqdm(total=len(plan), desc="chips", unit="chip", disable=quiet) as bar:
+        bar.update(len(outcomes))
+        for start in range(0, len(done), _MEASURED_TOGETHER):
+            crew.cut([jobs.of(position) for position in done[start : start + _MEASURED_TOGETHER]], [], bar)
         for batch in _by_quad(source.prepare(windows), windows):
             lost = [Outcome(int(order[item.position]), item.problem) for item in batch if item.problem]
             outcomes += lost
             bar.update(len(lost))
-            ready = [jobs.of(int(order[item.position])) for item in batch if not item.problem]
+            ready = [item.position for item in batch if not item.problem]
             if ready:
-                crew.cut(ready, bar)
+                crew.cut([jobs.of(int(order[position])) for position in ready], ready, bar)
         outcomes += crew.outcomes()
     outcomes.sort(key=lambda outcome: outcome.position)
     done = plan.assign(
@@ -86,6 +93,26 @@ def cut_windows(
     )
     sums = [o.sums for o, split in zip(outcomes, plan["split"], strict=True) if o.sums and split == "train"]
     return Dataset(done, reduce(add, sums) if sums else None)
+
+
+def uncut(plan: gpd.GeoDataFrame, folder: YearFolder, masks: bool) -> np.ndarray:
+    """Windows whose pixels have to be read, (n,) bool: those without chip (or mask), unless they show too little."""
+    too_little = {outcome.position for outcome in _too_little_before(plan, folder)}
+    missing = [
+        position not in too_little
+        and not (folder.chip(split, name).exists() and (not masks or folder.mask(split, name).exists()))
+        for position, (split, name) in enumerate(zip(plan["split"], plan["id"], strict=True))
+    ]
+    return np.array(missing, bool)
+
+
+def _too_little_before(plan: gpd.GeoDataFrame, folder: YearFolder) -> list[Outcome]:
+    """Windows that an earlier run has found to show too little."""
+    if not folder.windows.exists():
+        return []
+    before = read_windows(folder.windows, folder.year)
+    share = before.loc[before["status"] == TOO_LITTLE_DATA].set_index("id")["valid_share"].to_dict()
+    return [Outcome(n, TOO_LITTLE_DATA, share[name]) for n, name in enumerate(plan["id"]) if name in share]
 
 
 def _by_quad(prepared: Iterator[Prepared], windows: Windows) -> Iterator[list[Prepared]]:
@@ -142,7 +169,8 @@ class _Crew:
     They are started afresh: forking a process whose threads are downloading is not safe.
     """
 
-    def __init__(self, workers: int):
+    def __init__(self, workers: int, source: ImagerySource):
+        self._source = source
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_settle_in)
         self._slots = BoundedSemaphore(_AHEAD * workers)
@@ -153,12 +181,26 @@ class _Crew:
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
+        self._source.close()
 
-    def cut(self, jobs: list[CutJob], bar: tqdm) -> None:
-        """Hand a batch to the next free worker; waits while too many are under way."""
+    def cut(self, jobs: list[CutJob], prepared: list[int], bar: tqdm) -> None:
+        """Hand a batch to the next free worker; waits while too many are under way.
+
+        Args:
+            jobs: the windows.
+            prepared: their positions in the source's ``prepare``, to be released once they are cut.
+            bar: to be moved on.
+        """
+
+        def end(future: Future) -> None:
+            self._slots.release()
+            bar.update(len(jobs))
+            if not future.cancelled() and future.exception() is None:
+                self._source.release(prepared)
+
         self._slots.acquire()
         future = self._pool.submit(cut_batch, jobs)
-        future.add_done_callback(lambda _: (self._slots.release(), bar.update(len(jobs))))
+        future.add_done_callback(end)
         self._futures.append(future)
 
     def outcomes(self) -> list[Outcome]:

@@ -21,6 +21,8 @@ HALF_WORLD_M = 20037508.34
 
 QUAD_PX = 4096
 CHIP_PX = 512
+# Side of a quad's blocks, the internal tiles of its GeoTIFF.
+BLOCK_PX = 512
 CRS = "EPSG:3857"
 
 
@@ -107,15 +109,21 @@ class Grid:
         Returns:
             Three (m,) int64 arrays: the window's position, the quad's x and the quad's y (from the south).
         """
-        first_x, last_x = windows.col // QUAD_PX, (windows.col + windows.side_px - 1) // QUAD_PX
-        top, bottom = windows.row // QUAD_PX, (windows.row + windows.side_px - 1) // QUAD_PX
-        wide, high = last_x - first_x + 1, bottom - top + 1
-        count = wide * high
-        window = np.repeat(np.arange(len(windows)), count)
-        within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-        x = first_x[window] + within % wide[window]
-        y = self.n_quads - 1 - (top[window] + within // wide[window])
-        return window, x, y
+        window, x, row = _squares_of(windows, QUAD_PX)
+        return window, x, self.n_quads - 1 - row
+
+    def blocks_of(self, windows: Windows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Every block of quads that windows touch, each once.
+
+        Returns:
+            Three (m,) int64 arrays: the quad's x, the quad's y (from the south) and the block's number in the quad,
+            row by row from the north-west.
+        """
+        _, col, row = _squares_of(windows, BLOCK_PX)
+        across = QUAD_PX // BLOCK_PX
+        number = row % across * across + col % across
+        blocks = np.unique(np.column_stack([col // across, self.n_quads - 1 - row // across, number]), axis=0)
+        return blocks[:, 0], blocks[:, 1], blocks[:, 2]
 
     def quad_bounds(self, x: np.ndarray | int, y: np.ndarray | int) -> np.ndarray:
         """Bounds of quads in EPSG:3857, (n, 4) float64 (or (4,) for one quad): minx, miny, maxx, maxy."""
@@ -133,6 +141,17 @@ class Grid:
         x = np.floor((np.asarray(mx) + HALF_WORLD_M) / self.quad_m).astype("int64")
         y = np.floor((np.asarray(my) + HALF_WORLD_M) / self.quad_m).astype("int64")
         return np.clip(x, 0, self.n_quads - 1), np.clip(y, 0, self.n_quads - 1)
+
+
+def _squares_of(windows: Windows, side_px: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every square of a coarser grid that every window touches: window's position, square's column and row."""
+    left, right = windows.col // side_px, (windows.col + windows.side_px - 1) // side_px
+    top, bottom = windows.row // side_px, (windows.row + windows.side_px - 1) // side_px
+    wide, high = right - left + 1, bottom - top + 1
+    count = wide * high
+    window = np.repeat(np.arange(len(windows)), count)
+    within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return window, left[window] + within % wide[window], top[window] + within // wide[window]
 
 
 @cache

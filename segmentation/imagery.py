@@ -6,7 +6,7 @@ use to read one window. ``planet_imagery`` holds the source so far: Planet's bas
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,5 +53,11 @@ class ImagerySource(Protocol):
     def reader(self) -> WindowReader:
         """What reads a prepared window."""
 
-    def footprint(self) -> gpd.GeoDataFrame:
-        """What ``prepare`` came across: ``quad``, ``mosaic``, ``status``, ``reason``, the square (EPSG:3857)."""
+    def release(self, positions: Sequence[int]) -> None:
+        """Windows, by their position in ``prepare``, whose pixels are not needed any more; called from any thread."""
+
+    def close(self) -> None:
+        """No window will be asked for or released any more."""
+
+    def footprint(self, windows: Windows) -> gpd.GeoDataFrame:
+        """What is known of the imagery of windows: ``quad``, ``mosaic``, ``status``, ``reason``, square (EPSG:3857)."""

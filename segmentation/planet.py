@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from segmentation.errors import PipelineError
 from segmentation.grid import QUAD_PX, Grid, quad_name
-from segmentation.web import Web
+from segmentation.ranges import fetch_blocks
+from segmentation.web import NoRanges, NotGiven, Web
 
 API_URL = "https://api.planet.com/basemaps/v1"
 _BASEMAPS, _DATA = "/basemaps/v1", "/data/v1"
@@ -95,6 +96,24 @@ class PlanetClient:
         status = self._web.download(link, target, check, accept=_NOT_GIVEN)
         if status in _NOT_GIVEN:
             raise QuadNotCovered(f"the download answers {status}")
+
+    def download_blocks(self, link: str, target: Path, blocks: Sequence[int], grid: Grid, x: int, y: int) -> bool:
+        """Download some blocks of a quad, see ``ranges.fetch_blocks``.
+
+        Returns:
+            Whether the server can do that; if not, there is no file.
+
+        Raises:
+            QuadNotCovered: the download answers 403 or 404.
+            PipelineError: it failed for good.
+        """
+        try:
+            fetch_blocks(self._web, link, target, blocks, grid, x, y)
+        except NotGiven as status:
+            raise QuadNotCovered(f"the download answers {status}") from None
+        except NoRanges:
+            return False
+        return True
 
     def scenes_of(self, mosaic: Mosaic, x: int, y: int) -> list[str]:
         """Ids of the PlanetScope scenes that a quad was made from, sorted; none where there is no such quad.

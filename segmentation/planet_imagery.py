@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import partial
+from itertools import islice
 from pathlib import Path
+from threading import Lock
 
 import geopandas as gpd
 import numpy as np
@@ -15,20 +16,19 @@ import pandas as pd
 from tqdm import tqdm
 
 from segmentation.clouds import Choice, CloudScores
-from segmentation.errors import PipelineError
 from segmentation.grid import CRS, Grid, Windows, boxes, quad_name
 from segmentation.imagery import Prepared
-from segmentation.planet import PlanetClient, QuadNotCovered
+from segmentation.planet import PlanetClient
 from segmentation.quad_cache import COVERED, FAILED, NOT_COVERED, Quad, QuadCache, QuadRecord
-from segmentation.quads import QuadReader, check_quad
-from segmentation.web import Refused
+from segmentation.quad_fetch import QuadFetcher
+from segmentation.quads import QuadReader
 
 LEAST_CLOUDY = "least-cloudy"
+WHOLE_QUADS, WINDOWS_ONLY = "quads", "windows"
+UNKNOWN = "unknown"
 
 # Planet's documentation speaks of more than 100 MB for an analytic quad.
 _TYPICAL_QUAD_BYTES = 100e6
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ class PlanetImagery:
         mosaic: Planet's name of the mosaic; with candidates, of the one for quads without scene metadata.
         cache: folder of the year's quads.
         candidates: names of the mosaics to choose from for each quad, in the order of time; none for no choice.
+        fetch: ``WHOLE_QUADS``, or ``WINDOWS_ONLY`` for the blocks that windows need.
+        discard: remove each quad once its windows are cut.
         threads: downloads at the same time.
         quiet: no progress bars.
     """
@@ -77,6 +79,8 @@ class PlanetImagery:
         mosaic: str,
         cache: Path,
         candidates: Sequence[str] = (),
+        fetch: str = WHOLE_QUADS,
+        discard: bool = False,
         threads: int = 4,
         quiet: bool = False,
     ):
@@ -86,10 +90,12 @@ class PlanetImagery:
         self._mosaic = LEAST_CLOUDY if candidates else mosaic
         self._year_folder = cache
         self._cache = QuadCache(cache / self._mosaic)
+        self._by_blocks = fetch == WINDOWS_ONLY
+        self._discard = discard
         self._threads = threads
         self._quiet = quiet
         self._client: PlanetClient | None = None
-        self._settled: dict[Quad, QuadRecord] = {}
+        self._uses = _Uses([])
 
     def settings(self) -> dict[str, str | int]:
         """The mosaic, or those to choose from, and the level."""
@@ -101,7 +107,7 @@ class PlanetImagery:
         return QuadReader(self._cache.folder, self.grid)
 
     def forecast(self, windows: Windows) -> Forecast:
-        """What fetching would take; asks nothing."""
+        """What fetching whole quads would take; asks nothing."""
         quads = self._quads(windows)
         known = [self._cache.record(quad) for quad in quads if self._cache.is_settled(quad)]
         sizes = [record.size for record in known if record.status == COVERED]
@@ -121,7 +127,7 @@ class PlanetImagery:
         Raises:
             PipelineError: no key, a refused key, or a mosaic that it does not see.
         """
-        if self._client is None and self.forecast(windows).missing:
+        if self._client is None and self._missing(windows):
             self._client = self._client_maker()
             self._default, *self._candidates = [self._client.mosaic(name) for name in self._names]
 
@@ -133,21 +139,26 @@ class PlanetImagery:
         """
         self._cache = QuadCache(self._cache.folder)  # as it is now that the year is locked
         position, x, y = self.grid.quads_of(windows)
-        starts = np.searchsorted(position, np.arange(len(windows) + 1))
-        pending = np.diff(starts)
-        waiting = pd.Series(position).groupby([x, y]).agg(list).to_dict()
-        for quad in self._settle(self._quads(windows)):
-            for window in waiting[quad]:
+        touched = [list(quads) for quads in _grouped(position, zip(x.tolist(), y.tolist(), strict=True), len(windows))]
+        self._uses = _Uses(touched)
+        pending = [len(quads) for quads in touched]
+        for quad in self._settle(windows):
+            for window in self._uses.windows_of(quad):
                 pending[window] -= 1
                 if pending[window] == 0:
-                    own = slice(starts[window], starts[window + 1])
-                    yield Prepared(window, self._problem(zip(x[own].tolist(), y[own].tolist(), strict=True)))
-        self._cache.tidy()
+                    yield Prepared(window, self._problem(touched[window]))
 
-    def footprint(self) -> gpd.GeoDataFrame:
+    def release(self, positions: Sequence[int]) -> None:
+        """Windows that have been cut: quads that no other window needs are discarded, if that is wanted."""
+        for quad in self._uses.release(positions):
+            if self._discard and self._cache.record(quad).status == COVERED:
+                self._cache.discard(quad)
+
+    def footprint(self, windows: Windows) -> gpd.GeoDataFrame:
         """A row a quad, from south-west to north-east, with the cloud score where that decided on the mosaic."""
-        quads = sorted(self._settled)
-        records = [self._settled[quad] for quad in quads]
+        quads = sorted(self._quads(windows))
+        unknown = QuadRecord("", UNKNOWN)
+        records = [self._cache.record(quad) or unknown for quad in quads]
         x, y = np.array(quads, "int64").reshape(-1, 2).T
         return gpd.GeoDataFrame(
             {
@@ -161,30 +172,40 @@ class PlanetImagery:
             crs=CRS,
         )
 
+    def close(self) -> None:
+        """Leave the record of quads in order."""
+        self._cache.tidy()
+
     def _quads(self, windows: Windows) -> list[Quad]:
         """The distinct quads of windows, north to south and west to east, as windows are read."""
         _, x, y = self.grid.quads_of(windows)
         distinct = np.unique(np.column_stack([-y, x]), axis=0)
         return list(zip(distinct[:, 1].tolist(), (-distinct[:, 0]).tolist(), strict=True))
 
-    def _settle(self, quads: list[Quad]) -> Iterator[Quad]:
+    def _missing(self, windows: Windows) -> dict[Quad, list[int] | None]:
+        """The quads that are not settled, with the blocks that are needed of them (None for all)."""
+        if not self._by_blocks:
+            return {quad: None for quad in self._quads(windows) if not self._cache.is_settled(quad)}
+        x, y, number = self.grid.blocks_of(windows)
+        blocks = pd.Series(number).groupby([x, y]).agg(list).to_dict()
+        quads = self._quads(windows)
+        return {quad: blocks[quad] for quad in quads if not self._cache.is_settled(quad, blocks[quad])}
+
+    def _settle(self, windows: Windows) -> Iterator[Quad]:
         """Every quad, once its record is known: those at hand at once, the others as their downloads end."""
-        at_hand = {quad: self._cache.record(quad) for quad in quads if self._cache.is_settled(quad)}
-        self._settled.update(at_hand)
-        yield from at_hand
-        missing = [quad for quad in quads if quad not in at_hand]
+        missing = self._missing(windows)
+        yield from (quad for quad in self._quads(windows) if quad not in missing)
         if not missing:
             return
-        chosen = self._choose(missing)
+        chosen = self._choose(list(missing))
+        fetcher = QuadFetcher(self._client, self._cache, self.grid)
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="download")
-        downloads = {pool.submit(self._fetch, quad, chosen[quad]): quad for quad in missing}
+        downloads = {pool.submit(fetcher.fetch, quad, chosen[quad], blocks): quad for quad, blocks in missing.items()}
         try:
             ended = as_completed(downloads)
             for download in tqdm(ended, total=len(downloads), desc="quads", unit="quad", disable=self._quiet):
-                quad = downloads[download]
-                self._settled[quad] = self._outcome(quad, chosen[quad], download)
-                self._cache.keep(quad, self._settled[quad])
-                yield quad
+                self._cache.keep(downloads[download], download.result())
+                yield downloads[download]
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -194,37 +215,41 @@ class PlanetImagery:
         scores = CloudScores(self._client, self._year_folder / LEAST_CLOUDY, self._threads, self._quiet)
         return scores.choose(quads, self._candidates, self._default)
 
-    def _fetch(self, quad: Quad, choice: Choice) -> None:
-        path = self._cache.path(quad)
-        check = partial(check_quad, grid=self.grid, x=quad[0], y=quad[1])
-        # A file without a record may be whole: the run that fetched it was cut off, or someone has put it there.
-        if path.exists() and self._cache.record(quad) is None and choice.cloud is None and _passes(check, path):
-            return
-        self._client.download(self._client.quad_link(choice.mosaic, *quad), path, check)
-
-    def _outcome(self, quad: Quad, choice: Choice, download: Future) -> QuadRecord:
-        try:
-            download.result()
-        except QuadNotCovered as reason:
-            return QuadRecord(choice.mosaic.name, NOT_COVERED, str(reason), cloud=choice.cloud)
-        except Refused:
-            raise
-        except PipelineError as error:
-            log.warning("quad %s: %s", quad_name(*quad), error)
-            return QuadRecord(choice.mosaic.name, FAILED, str(error), cloud=choice.cloud)
-        size = self._cache.path(quad).stat().st_size
-        return QuadRecord(choice.mosaic.name, COVERED, size=size, cloud=choice.cloud)
-
-    def _problem(self, quads: Iterator[Quad]) -> str | None:
-        states = {self._settled[quad].status for quad in quads}
+    def _problem(self, quads: Sequence[Quad]) -> str | None:
+        states = {self._cache.record(quad).status for quad in quads}
         if FAILED in states:
             return FAILED
         return NOT_COVERED if states == {NOT_COVERED} else None
 
 
-def _passes(check: Callable[[Path], None], path: Path) -> bool:
-    try:
-        check(path)
-    except ValueError:
-        return False
-    return True
+class _Uses:
+    """Which windows still need which quads."""
+
+    def __init__(self, quads_of: Sequence[Sequence[Quad]]):
+        self._quads_of = quads_of
+        self._windows_of: dict[Quad, list[int]] = defaultdict(list)
+        for window, quads in enumerate(quads_of):
+            for quad in quads:
+                self._windows_of[quad].append(window)
+        self._left = {quad: len(windows) for quad, windows in self._windows_of.items()}
+        self._lock = Lock()
+
+    def windows_of(self, quad: Quad) -> list[int]:
+        """The windows that touch a quad."""
+        return self._windows_of[quad]
+
+    def release(self, windows: Sequence[int]) -> list[Quad]:
+        """Windows that need their quads no more; the quads that none needs now."""
+        freed = []
+        with self._lock:
+            for quad in (quad for window in windows for quad in self._quads_of[window]):
+                self._left[quad] -= 1
+                if self._left[quad] == 0:
+                    freed.append(quad)
+        return freed
+
+
+def _grouped(position: np.ndarray, items: Iterator[Quad], groups: int) -> Iterator[Iterator[Quad]]:
+    """Items cut into groups where ``position`` (ascending, 0 to groups - 1, none missing) changes."""
+    for count in np.bincount(position, minlength=groups).tolist():
+        yield list(islice(items, count))

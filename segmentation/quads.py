@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -48,17 +49,7 @@ def check_quad(path: Path, grid: Grid, x: int, y: int) -> None:
     """
     try:
         with rasterio.open(path) as quad:
-            if (quad.width, quad.height) != (QUAD_PX, QUAD_PX):
-                raise ValueError(f"{quad.width} x {quad.height} pixels instead of {QUAD_PX} x {QUAD_PX}")
-            if quad.count not in (4, 5) or set(quad.dtypes) != {"uint16"}:
-                raise ValueError(f"{quad.count} bands of {quad.dtypes[0]} instead of 4 or 5 of uint16")
-            if quad.crs is None or quad.crs.to_epsg() != 3857:
-                raise ValueError(f"CRS {quad.crs} instead of EPSG:3857")
-            expected = grid.window_transform(*grid.quad_origin(x, y))
-            corners = np.array([(0, 0), (QUAD_PX, QUAD_PX)])
-            off_m = np.abs([np.subtract(quad.transform * c, expected * c) for c in corners]).max()
-            if off_m > _TRANSFORM_TOLERANCE_M:
-                raise ValueError(f"georeferenced {off_m:.3f} m off the quad grid")
+            check_layout(quad, grid, x, y)
             for band in quad.indexes:
                 quad.checksum(band)
             if quad.compression == Compression.deflate:
@@ -67,18 +58,51 @@ def check_quad(path: Path, grid: Grid, x: int, y: int) -> None:
         raise ValueError(str(error)) from None
 
 
+def check_layout(quad: rasterio.DatasetReader, grid: Grid, x: int, y: int) -> None:
+    """Make sure that a raster has a quad's size, bands and place.
+
+    Raises:
+        ValueError: it has not; the message says why.
+    """
+    if (quad.width, quad.height) != (QUAD_PX, QUAD_PX):
+        raise ValueError(f"{quad.width} x {quad.height} pixels instead of {QUAD_PX} x {QUAD_PX}")
+    if quad.count not in (4, 5) or set(quad.dtypes) != {"uint16"}:
+        raise ValueError(f"{quad.count} bands of {quad.dtypes[0]} instead of 4 or 5 of uint16")
+    if quad.crs is None or quad.crs.to_epsg() != 3857:
+        raise ValueError(f"CRS {quad.crs} instead of EPSG:3857")
+    expected = grid.window_transform(*grid.quad_origin(x, y))
+    off_m = max(
+        np.abs(np.subtract(quad.transform * corner, expected * corner)).max() for corner in ((0, 0), (QUAD_PX, QUAD_PX))
+    )
+    if off_m > _TRANSFORM_TOLERANCE_M:
+        raise ValueError(f"georeferenced {off_m:.3f} m off the quad grid")
+
+
 def _check_blocks(path: Path, quad: rasterio.DatasetReader) -> None:
     """Decompress every block down to zlib's checksum, which GDAL leaves out: else half of all damage goes unnoticed."""
+    everything = [Window(0, 0, quad.width, quad.height)]
     with path.open("rb") as file:
         for band in quad.indexes if quad.interleaving == Interleaving.band else quad.indexes[:1]:
-            for (row, col), _ in quad.block_windows(band):
-                offset, size = (
-                    int(quad.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=band) or 0)
-                    for what in ("OFFSET", "SIZE")
-                )
-                if size:  # a block without data takes no room in the file
-                    file.seek(offset)
-                    zlib.decompress(file.read(size))
+            for offset, size in block_extents(quad, band, everything):
+                file.seek(offset)
+                zlib.decompress(file.read(size))
+
+
+def block_extents(quad: rasterio.DatasetReader, band: int, windows: Sequence[Window]) -> Iterator[tuple[int, int]]:
+    """Offset and size in bytes of the compressed blocks of a band that windows touch, each once, none without data."""
+    height, width = quad.block_shapes[band - 1]
+    touched = {
+        (row, col)
+        for part in windows
+        for row in range(part.row_off // height, -(-(part.row_off + part.height) // height))
+        for col in range(part.col_off // width, -(-(part.col_off + part.width) // width))
+    }
+    for row, col in sorted(touched):
+        offset, size = (
+            int(quad.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=band) or 0) for what in ("OFFSET", "SIZE")
+        )
+        if size:
+            yield offset, size
 
 
 @dataclass(frozen=True)

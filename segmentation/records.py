@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from segmentation.workspace import make_folder, whole_file
@@ -20,6 +21,7 @@ class RecordFile:
     def __init__(self, path: Path):
         self._path = path
         self._values: dict[str, Any] = {}
+        self._lock = Lock()
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         for line in text.splitlines():
             try:
@@ -42,11 +44,12 @@ class RecordFile:
 
     def keep(self, key: str, value: Any) -> None:
         """Add a fact; it is on disk when this returns."""
-        self._values[key] = value
-        make_folder(self._path.parent)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(self._before_next + json.dumps([key, value]) + "\n")
-        self._before_next = ""
+        with self._lock:
+            self._values[key] = value
+            make_folder(self._path.parent)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(self._before_next + json.dumps([key, value]) + "\n")
+            self._before_next = ""
 
     def tidy(self) -> None:
         """Rewrite the file, sorted by key, a line each: it then shows nothing of the order of events."""

@@ -7,6 +7,7 @@ host or port, and no message here quotes an address with its query.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +29,8 @@ _TIMEOUT_S = (10, 125)  # connect, read
 _LONGEST_WAIT_S = 120.0
 _TRANSIENT = {429, 500, 502, 503, 504}
 _BLOCK_BYTES = 1 << 20
+# What a signed storage address answers once its time is over.
+_EXPIRED = (400, 401, 403, 404, 410)
 
 Result = TypeVar("Result")
 log = logging.getLogger(__name__)
@@ -35,6 +38,14 @@ log = logging.getLogger(__name__)
 
 class Refused(PipelineError):
     """The API answers no request of this key any more: a wrong key, or a quota that is used up."""
+
+
+class NotGiven(Exception):
+    """The API itself answers 403 or 404 to a download."""
+
+
+class NoRanges(Exception):
+    """The server does not send parts of files."""
 
 
 class Transient(Exception):
@@ -136,9 +147,42 @@ class Web:
 
         return self._retrying(f"download of {target.stem}", attempt)
 
+    def part(self, link: str, start: int, length: int, address: str | None = None) -> tuple[bytes, int, str]:
+        """Some bytes of a file.
+
+        Args:
+            link: where the file is, as the API gives it.
+            start: first byte.
+            length: number of bytes; fewer come at the file's end.
+            address: where the link led to before; it is asked of the link again once this one has expired.
+
+        Returns:
+            The bytes, the size of the whole file, and where the link leads to now.
+
+        Raises:
+            NoRanges: the server sends whole files only.
+            NotGiven: the API does not give this file.
+            Refused: the key is of no use.
+            PipelineError: it failed for good.
+        """
+        at = [address or link]
+
+        def attempt() -> tuple[bytes, int, str]:
+            asked, at[0] = at[0], link  # whatever goes wrong, the next try begins with the link
+            span = f"bytes={start}-{start + length - 1}"
+            with self._send(asked, _EXPIRED, stream=True, headers={"Range": span}) as response:
+                if response.status_code in _EXPIRED:
+                    raise self._not_given(response, by_storage=bool(response.history) or asked != link)
+                if response.status_code != 206:
+                    raise NoRanges(f"{urlsplit(response.url).netloc} sends whole files only")
+                return *_part(response, start), response.url
+
+        return self._retrying("part of a quad", attempt)
+
     def _send(self, url: str, accept: tuple[int, ...], **options: object) -> requests.Response:
-        self._limit.wait()
         host = urlsplit(url).netloc
+        if self._auth(host):
+            self._limit.wait()
         method = "GET" if options.get("json") is None else "POST"
         try:
             response = self._session.request(method, url, auth=self._auth(host), timeout=_TIMEOUT_S, **options)
@@ -150,6 +194,13 @@ class Web:
             return response
         with response:
             raise self._failure(response)
+
+    def _not_given(self, response: requests.Response, by_storage: bool) -> Exception:
+        if by_storage:
+            return Transient(f"the storage answers {response.status_code}")
+        if response.status_code in {403, 404}:
+            return NotGiven(response.status_code)
+        return self._failure(response)
 
     def _auth(self, host: str) -> tuple[str, str] | None:
         return (self._key, "") if host == self._own_host or host.endswith(".planet.com") else None
@@ -234,6 +285,18 @@ def _save(response: requests.Response, path: Path) -> None:
     expected, got = response.headers.get("Content-Length"), path.stat().st_size
     if expected is not None and int(expected) != got:
         raise Transient(f"the transfer ended at {got} of {expected} bytes")
+
+
+def _part(response: requests.Response, start: int) -> tuple[bytes, int]:
+    """The bytes of a partial answer and the size of the whole, both held against its Content-Range (RFC 9110, 14.4)."""
+    try:
+        content = response.content
+    except requests.RequestException as error:
+        raise Transient(f"the transfer broke off ({type(error).__name__})") from None
+    match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("Content-Range", ""))
+    if match is None or int(match[1]) != start or int(match[2]) - start + 1 != len(content):
+        raise Transient("the answer is not the part that was asked for")
+    return content, int(match[3])
 
 
 def _require(check: Callable[[Path], None], path: Path) -> None:

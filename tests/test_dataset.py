@@ -187,7 +187,7 @@ def test_a_chip_names_its_window_and_mosaic(made):
 
 
 def test_quads_are_accounted_for(made):
-    quads = made[2].footprint().set_index("quad")
+    quads = made[2].footprint(as_windows(plan_windows(frame(MINES), GRID))).set_index("quad")
     assert quads["status"].to_dict() == {"680-1018": "covered", "681-1018": NOT_COVERED, "690-1018": NOT_COVERED}
     assert quads.loc["690-1018", "reason"] == "no quad there"
     west, _, _, north = quads.geometry["680-1018"].bounds
@@ -199,7 +199,7 @@ def test_the_summary_names_what_is_missing(made):
     everything = windows.reset_index()
     polygons = LiteraturePolygons(everything, everything, read=7, repaired=0, dropped={"outside 30 N to 30 S": 1})
     train = BandSums(4, np.array([40, 80]), np.array([400, 1700]))
-    text = summarise(polygons, Dataset(everything, train), source.footprint())
+    text = summarise(polygons, Dataset(everything, train), source.footprint(as_windows(everything)))
     for line in (
         r"polygons read +7",
         r"written +4",

@@ -316,3 +316,28 @@ def test_help_does_not_wait_for_torch():
         assert done.returncode == 0
         assert "| torch" not in done.stderr
         assert "| mmseg" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "extra", [("--fetch", "windows"), ("--discard-quads",), ("--fetch", "windows", "--discard-quads")]
+)
+def test_chips_are_the_same_however_their_quads_are_fetched(step_1, polygons, api, tmp_path, extra):
+    workspace, _ = step_1
+    command = (*step_1_of(tmp_path, polygons, api), *extra)
+    done = run(*command, PL_API_KEY=DEMO_KEY)
+    assert done.returncode == 0, done.stderr
+    folder, kept = Workspace(tmp_path).year(YEAR), workspace.year(YEAR)
+    made, whole = files_under(folder.path), files_under(kept.path)
+    of_step_1 = [
+        name for name in whole if name.split("/")[0] in ("img_dir", "ann_dir", "windows.gpkg", "settings.json")
+    ]
+    assert sorted(made) == of_step_1
+    assert [name for name in of_step_1 if made[name] != whole[name]] == []
+    on_disk = sum(path.stat().st_size for path in folder.quads.rglob("*.tif"))
+    if "--discard-quads" in extra:
+        assert on_disk == 0
+    else:
+        assert on_disk < 0.5 * sum(path.stat().st_size for path in kept.quads.rglob("*.tif"))
+    again = run(*step_1_of(tmp_path, polygons, "http://127.0.0.1:9"), *extra)
+    assert again.returncode == 0, again.stderr
+    assert files_under(folder.path) == made

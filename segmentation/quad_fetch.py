@@ -1,0 +1,86 @@
+"""Fetching one quad: whole, or the blocks of it that windows need."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import rasterio
+
+from segmentation.clouds import Choice
+from segmentation.errors import PipelineError
+from segmentation.grid import Grid, quad_name
+from segmentation.planet import PlanetClient, QuadNotCovered
+from segmentation.quad_cache import COVERED, FAILED, NOT_COVERED, Quad, QuadCache, QuadRecord
+from segmentation.quads import check_quad
+from segmentation.ranges import PARTIAL_TAG
+from segmentation.web import Refused
+
+log = logging.getLogger(__name__)
+
+
+class QuadFetcher:
+    """Fetches quads into a cache; may be called from several threads.
+
+    Args:
+        client: of the API.
+        cache: where quads end up.
+        grid: the mosaics' pixel grid.
+    """
+
+    def __init__(self, client: PlanetClient, cache: QuadCache, grid: Grid):
+        self._client, self._cache, self._grid = client, cache, grid
+
+    def fetch(self, quad: Quad, choice: Choice, blocks: Sequence[int] | None) -> QuadRecord:
+        """Fetch a quad and say what has become of it.
+
+        Args:
+            quad: its x and y.
+            choice: the mosaic to take it from.
+            blocks: numbers of the blocks that are needed, None for all.
+
+        Raises:
+            Refused: the key is of no use any more.
+        """
+        record = partial(QuadRecord, choice.mosaic.name, cloud=choice.cloud)
+        try:
+            got = self._get(quad, choice, blocks)
+        except QuadNotCovered as reason:
+            return record(NOT_COVERED, reason=str(reason))
+        except Refused:
+            raise
+        except PipelineError as error:
+            log.warning("quad %s: %s", quad_name(*quad), error)
+            return record(FAILED, reason=str(error))
+        return record(COVERED, size=self._cache.path(quad).stat().st_size, blocks=got)
+
+    def _get(self, quad: Quad, choice: Choice, blocks: Sequence[int] | None) -> list[int] | None:
+        """Make a quad's file; the blocks in it, None for all."""
+        path = self._cache.path(quad)
+        known = self._cache.record(quad)
+        # A file without a record may be whole: the run that fetched it was cut off, or someone has put it there.
+        if known is None and choice.cloud is None and self._is_whole(path, quad):
+            return None
+        link = self._client.quad_link(choice.mosaic, *quad)
+        if blocks is not None:
+            if known is not None and known.status == COVERED:
+                blocks = sorted({*blocks, *(known.blocks or ())})
+            if self._client.download_blocks(link, path, blocks, self._grid, *quad):
+                return list(blocks)
+        self._client.download(link, path, self._check(quad))
+        return None
+
+    def _is_whole(self, path: Path, quad: Quad) -> bool:
+        if not path.exists():
+            return False
+        try:
+            self._check(quad)(path)
+        except ValueError:
+            return False
+        with rasterio.open(path) as file:
+            return PARTIAL_TAG not in file.tags()
+
+    def _check(self, quad: Quad) -> partial[None]:
+        return partial(check_quad, grid=self._grid, x=quad[0], y=quad[1])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections import defaultdict
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -24,13 +22,12 @@ from segmentation.grid import CRS, QUAD_PX, Windows
 from segmentation.imagery import ImagerySource, Prepared
 from segmentation.quads import reading_order
 from segmentation.windows import TOO_LITTLE_DATA, as_windows, read_windows
+from segmentation.workers import worker_pool
 from segmentation.workspace import YearFolder
 
 # Batches under way for each worker: enough to keep it busy, few enough to keep memory flat.
 _AHEAD = 4
 _MEASURED_TOGETHER = 64
-# GDAL's cache of blocks in each worker; its own default is a share of the machine's memory.
-_BLOCK_CACHE_MB = "256"
 
 
 @dataclass(frozen=True)
@@ -164,15 +161,11 @@ class _Jobs:
 
 
 class _Crew:
-    """Worker processes, with a bounded number of batches under way.
-
-    They are started afresh: forking a process whose threads are downloading is not safe.
-    """
+    """Worker processes, with a bounded number of batches under way."""
 
     def __init__(self, workers: int, source: ImagerySource):
         self._source = source
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_settle_in)
+        self._pool = worker_pool(workers)
         self._slots = BoundedSemaphore(_AHEAD * workers)
         self._futures: list[Future] = []
 
@@ -206,7 +199,3 @@ class _Crew:
     def outcomes(self) -> list[Outcome]:
         """All outcomes, once the last batch is done."""
         return [outcome for future in self._futures for outcome in future.result()]
-
-
-def _settle_in() -> None:
-    os.environ["GDAL_CACHEMAX"] = _BLOCK_CACHE_MB

@@ -6,9 +6,7 @@ that coincide in two windows coincide exactly, and only the finished polygons ar
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from tqdm import tqdm
 
 from segmentation.grid import CHIP_PX, CRS, Grid
 from segmentation.probabilities import CERTAIN, NO_DATA, read_probability
+from segmentation.workers import worker_pool
 
 # Visvalingam's tolerance in chip pixels: it removes the corners of pixel staircases (half a pixel of area each).
 SIMPLIFY_PX = 1.0
@@ -81,8 +80,7 @@ def outline_pixels(probability: np.ndarray, threshold: float, transform: Affine)
 
 def outline_windows(predictions: Sequence[Prediction], threshold: float, workers: int, quiet: bool = False) -> Pieces:
     """Outline the mines of all windows, in parallel processes."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with worker_pool(workers) as pool:
         tasks = pool.map(_outline_window, predictions, [threshold] * len(predictions), chunksize=_CHUNK)
         parts = list(tqdm(tasks, total=len(predictions), desc="outlines", unit="chip", disable=quiet))
     outlines, means = zip(*parts, strict=True) if parts else ((), ())

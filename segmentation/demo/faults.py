@@ -11,20 +11,14 @@ import hashlib
 import json
 import re
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from email.utils import formatdate
 
-from segmentation.demo.exchange import Refusal, Request, Response, Wire, api_error, as_json
+from segmentation.demo.exchange import Refusal, Request, Response, as_json
+from segmentation.demo.mishaps import KINDS
 
 COUNTS_PATH = "/standin/counts"
-
-_DAMAGED_BYTES = 4096
-_SLOW_S = 1.0
-_FLIP = bytes(255 - value for value in range(256))
-_HTML = b"<!DOCTYPE html><html><head><title>Maintenance</title></head><body>Please come back later.</body></html>"
 
 Answer = Callable[[Request], Response]
 
@@ -108,10 +102,9 @@ class Counts:
     """What was asked for and what went wrong, for all ports together."""
 
     def __init__(self, key: str):
-        self._secrets = {"key": key.encode()} | {
-            f"key in base64 ({text!r} after it)": base64.b64encode(key.encode() + text)[: len(key) * 4 // 3]
-            for text in (b"", b":")
-        }
+        # The part of its base64 that stays the same whatever follows the key.
+        coded = base64.b64encode(key.encode())[: len(key) * 4 // 3]
+        self._secrets = {"key": key.encode(), "key in base64": coded}
         self._lock = threading.Lock()
         self._requests, self._faulted, self._faults = Counter(), Counter(), Counter()
         self._leaks: set[str] = set()
@@ -193,66 +186,3 @@ class _Disturbed:
         if self.faults.page_size is None:
             return request
         return replace(request, query={**request.query, "_page_size": str(self.faults.page_size)})
-
-
-def _limited(**headers: str) -> Response:
-    return Response(429, {"Content-Type": "text/plain", **headers}, b"max rate reached: retry-in 200ms")
-
-
-def _limited_until_date(_: Response) -> Response:
-    return _limited(**{"Retry-After": formatdate(time.time() + 1, usegmt=True)})
-
-
-def _html(status: int) -> Response:
-    return Response(status, {"Content-Type": "text/html"}, _HTML)
-
-
-def _cut(response: Response) -> Response | None:
-    return replace(response, wire=Wire(cut_at=response.length // 2)) if response.length else None
-
-
-def _reset(response: Response) -> Response:
-    # A file breaks off halfway; anything else is not answered at all.
-    return replace(response, wire=Wire(cut_at=response.length // 2 if response.file else 0, reset=True))
-
-
-def _damaged(response: Response, at: Callable[[int], int]) -> Response | None:
-    """A file with some of its bytes inverted; nothing else can be damaged and still look right."""
-    if response.file is None:
-        return None
-    with response.open() as stream:
-        content = bytearray(stream.read(response.length))
-    begin = at(len(content))
-    content[begin : begin + _DAMAGED_BYTES] = content[begin : begin + _DAMAGED_BYTES].translate(_FLIP)
-    return replace(response, body=bytes(content), file=None)
-
-
-def _without_link(response: Response) -> Response | None:
-    """A quad, or a listing of quads, whose links lead to no download."""
-    if response.status != 200 or b'"download"' not in response.body:
-        return None
-    content = json.loads(response.body)
-    for quad in content.get("items", [content]):
-        quad["_links"].pop("download", None)
-    return as_json(content)
-
-
-KINDS: dict[str, Callable[[Response], Response | None]] = {
-    "429": lambda _: _limited(),
-    "429 retry at once": lambda _: _limited(**{"Retry-After": "0"}),
-    "429 retry in 1 s": lambda _: _limited(**{"Retry-After": "1"}),
-    "429 retry from a date": _limited_until_date,
-    "500": lambda _: as_json({"message": "Internal Server Error"}, 500),
-    "502": lambda _: _html(502),
-    "503": lambda _: _html(503),
-    "504": lambda _: _html(504),
-    "401": lambda _: as_json({"message": "Please enter your API key, or email and password."}, 401),
-    "403": lambda _: as_json(api_error("You do not have permission."), 403),
-    "html": lambda _: _html(200),
-    "truncated": _cut,
-    "reset": _reset,
-    "corrupt block": lambda response: _damaged(response, lambda length: length // 2),
-    "corrupt header": lambda response: _damaged(response, lambda _: 0),
-    "slow": lambda response: replace(response, wire=Wire(lasting_s=_SLOW_S)),
-    "no link": _without_link,
-}

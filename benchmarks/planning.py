@@ -1,0 +1,35 @@
+"""Planning: windows, quads, overlaps and splits of all polygons at once."""
+
+from __future__ import annotations
+
+import geopandas as gpd
+import numpy as np
+import shapely
+
+from benchmarks.timing import median_s
+from segmentation.grid import Grid
+from segmentation.windows import plan_windows, quads_by_window
+
+
+def polygons(count: int) -> gpd.GeoDataFrame:
+    """Boxes of 0.1 to 3 km in clusters of three over the tropics, EPSG:4326."""
+    rng = np.random.default_rng(count)
+    lon = np.repeat(rng.uniform(-80, 150, -(-count // 3)), 3)[:count] + rng.normal(0, 0.05, count)
+    lat = np.repeat(rng.uniform(-28, 28, -(-count // 3)), 3)[:count] + rng.normal(0, 0.05, count)
+    side = 10 ** rng.uniform(-3, -1.5, count)
+    squares = shapely.box(lon, lat, lon + side, lat + side)
+    return gpd.GeoDataFrame({"id": np.arange(count).astype(str)}, geometry=squares, crs="EPSG:4326")
+
+
+def main() -> None:
+    grid = Grid()
+    print("| polygons | quads | seconds |\n|---:|---:|---:|")
+    for count in (1_000, 10_000, 45_000, 100_000):
+        given = polygons(count)
+        seconds = median_s(lambda given=given: quads_by_window(plan_windows(given, grid), grid), runs=3)
+        quads = quads_by_window(plan_windows(given, grid), grid)["quad"].nunique()
+        print(f"| {count:,} | {quads:,} | {seconds:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

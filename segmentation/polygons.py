@@ -6,7 +6,7 @@ The study unites the polygons of Maus et al. (2022) and of Tang and Werner (2023
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -61,43 +61,86 @@ def read_polygons(path: Path) -> LiteraturePolygons:
         PipelineError: no such file, not a vector file, no CRS, no polygon in it, or ids that repeat or cannot be
             used as file names.
     """
-    frame = _read(path)
-    read = len(frame)
+    frame = read_vector(path)
     frame = gpd.GeoDataFrame({"id": _ids(frame, path)}, geometry=frame.geometry.values, crs=frame.crs)
     frame = frame.iloc[np.lexsort((frame["id"], frame["id"].str.zfill(100)))].reset_index(drop=True)
-    dropped: dict[str, int] = {}
-
-    def drop(reason: str, rows: np.ndarray) -> None:
-        nonlocal frame
-        if rows.any():
-            dropped[reason] = int(rows.sum())
-            frame = frame[~rows].reset_index(drop=True)
-
-    drop("no geometry", (frame.geometry.isna() | frame.geometry.is_empty).to_numpy())
-    invalid = ~frame.geometry.is_valid.to_numpy()
-    frame.geometry = _polygonal(frame.geometry.values)
-    repaired = int((invalid & ~frame.geometry.is_empty.to_numpy()).sum())
-    drop("not a polygon", frame.geometry.is_empty.to_numpy())
-    if frame.empty:
-        raise PipelineError(f"{path} holds no polygon ({read} rows read); step 1 needs mining polygons")
-    frame = frame.to_crs("EPSG:4326")
-    drop("coordinates outside the CRS", ~np.isfinite(frame.bounds.to_numpy()).all(axis=1))
-    drop("on both sides of the antimeridian", _crosses_antimeridian(frame.bounds.to_numpy()))
-    usable = frame
-    centre_lat = (frame.bounds["miny"] + frame.bounds["maxy"]) / 2
-    drop(f"outside {BELT_DEG:.0f} N to {BELT_DEG:.0f} S", (centre_lat.abs() > BELT_DEG).to_numpy())
-    if frame.empty:
-        raise PipelineError(f"{path} holds no polygon between {BELT_DEG:.0f} N and {BELT_DEG:.0f} S ({dropped})")
-    return LiteraturePolygons(usable, frame, read, repaired, dropped)
+    areas = mend(frame, path)
+    bounds = areas.frame.bounds.to_numpy()
+    usable = areas.without("on both sides of the antimeridian", crosses_antimeridian(bounds))
+    _, south, _, north = usable.frame.bounds.to_numpy().T
+    outside = np.abs((south + north) / 2) > BELT_DEG
+    kept = usable.without(f"outside {BELT_DEG:.0f} N to {BELT_DEG:.0f} S", outside)
+    if kept.frame.empty:
+        raise PipelineError(f"{path} holds no polygon between {BELT_DEG:.0f} N and {BELT_DEG:.0f} S ({kept.dropped})")
+    return LiteraturePolygons(usable.frame, kept.frame, kept.read, kept.repaired, kept.dropped)
 
 
-def _crosses_antimeridian(bounds_deg: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True)
+class Areas:
+    """The rows of a vector file that hold an area, and what became of the others.
+
+    Attributes:
+        frame: the rows that are left.
+        read: number of rows in the file.
+        repaired: number of geometries that were invalid and have been mended.
+        dropped: number of rows left out, by reason.
+    """
+
+    frame: gpd.GeoDataFrame
+    read: int
+    repaired: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def without(self, reason: str, rows: np.ndarray) -> Areas:
+        """Leave out rows, (n,) bool, and keep count of them."""
+        if not rows.any():
+            return self
+        kept = self.frame[~rows].reset_index(drop=True)
+        count = self.dropped.get(reason, 0) + int(rows.sum())
+        return replace(self, frame=kept, dropped={**self.dropped, reason: count})
+
+
+def mend(frame: gpd.GeoDataFrame, path: Path) -> Areas:
+    """Make every geometry a valid 2-D Polygon or MultiPolygon in EPSG:4326; rows without an area are left out.
+
+    Args:
+        frame: as from ``read_vector``.
+        path: of its file, for errors.
+
+    Raises:
+        PipelineError: not one row holds an area.
+    """
+    areas = Areas(frame, read=len(frame))
+    areas = areas.without("no geometry", (frame.geometry.isna() | frame.geometry.is_empty).to_numpy())
+    areas = _repair(areas)
+    if areas.frame.empty:
+        raise PipelineError(f"{path} holds no polygon ({areas.read} rows read); mining polygons are needed")
+    areas = replace(areas, frame=areas.frame.to_crs("EPSG:4326"))
+    areas = areas.without("coordinates outside the CRS", ~np.isfinite(areas.frame.bounds.to_numpy()).all(axis=1))
+    # Only vertices are projected: a long edge may then cut off a vertex that it passed closely.
+    return areas if frame.crs == "EPSG:4326" else _repair(areas)
+
+
+def _repair(areas: Areas) -> Areas:
+    before = areas.frame.geometry
+    after = gpd.GeoSeries(_polygonal(before.values), crs=before.crs)
+    repaired = int((~before.is_valid & ~after.is_empty).sum())
+    areas = replace(areas, frame=areas.frame.set_geometry(after), repaired=areas.repaired + repaired)
+    return areas.without("not a polygon", after.is_empty.to_numpy())
+
+
+def crosses_antimeridian(bounds_deg: np.ndarray) -> np.ndarray:
     """Polygons with parts at both ends of the map, or with longitudes beyond 180 degrees."""
     west, _, east, _ = bounds_deg.reshape(-1, 4).T
     return (east - west > _WRAPPED_DEG) | (west < -180) | (east > 180)
 
 
-def _read(path: Path) -> gpd.GeoDataFrame:
+def read_vector(path: Path) -> gpd.GeoDataFrame:
+    """Read the polygon layer of any file that OGR reads.
+
+    Raises:
+        PipelineError: no such file, not a vector file, no CRS, or no row in it.
+    """
     if not path.exists():
         raise PipelineError(
             f"no polygons at {path}: put the literature polygons there (README, 'Get the polygons') "
@@ -108,7 +151,7 @@ def _read(path: Path) -> gpd.GeoDataFrame:
     except DataSourceError as error:
         raise PipelineError(f"{path} cannot be read as a vector file: {str(error).split(';')[0]}") from None
     if not isinstance(frame, gpd.GeoDataFrame) or frame.empty:
-        raise PipelineError(f"{path} holds no polygon ({len(frame)} rows read); step 1 needs mining polygons")
+        raise PipelineError(f"{path} holds no polygon ({len(frame)} rows read); mining polygons are needed")
     if frame.crs is None:
         raise PipelineError(f"{path} does not say its CRS; set one (for example ogr2ogr -a_srs EPSG:4326)")
     return frame
@@ -118,7 +161,7 @@ def _polygon_layer(path: Path) -> str:
     """The first layer that holds polygons, else the first of all."""
     layers = pyogrio.list_layers(path)
     if not len(layers):
-        raise PipelineError(f"{path} holds no layer; step 1 needs mining polygons")
+        raise PipelineError(f"{path} holds no layer; mining polygons are needed")
     return next((name for name, kind in layers if kind and "Polygon" in kind), layers[0, 0])
 
 
@@ -146,8 +189,9 @@ def _ids(frame: gpd.GeoDataFrame, path: Path) -> np.ndarray:
 
 def _polygonal(geometries: np.ndarray) -> np.ndarray:
     """Valid 2-D Polygons or MultiPolygons; what is no area becomes empty."""
-    flat = shapely.force_2d(np.asarray(geometries))
-    mended = np.where(shapely.is_valid(flat), flat, shapely.make_valid(flat))
+    mended = shapely.force_2d(np.asarray(geometries))
+    broken = ~shapely.is_valid(mended)
+    mended[broken] = shapely.make_valid(mended[broken])
     parts, owner = shapely.get_parts(mended, return_index=True)
     parts, inner = shapely.get_parts(parts, return_index=True)  # a collection may hold multipolygons
     owner = owner[inner]
@@ -163,3 +207,9 @@ def _polygonal(geometries: np.ndarray) -> np.ndarray:
             places = np.searchsorted(rows[~single], owner[areal][many])
             result[rows[~single]] = shapely.multipolygons(kept[many], indices=places)
     return result
+
+
+if __name__ == "__main__":
+    from segmentation import combine  # imports this module in turn
+
+    combine.run()

@@ -117,6 +117,8 @@ def main(options: argparse.Namespace) -> int:
 
     print(f"{options.year}: {source.settings()['mosaic']}")
     print(summarise(polygons, dataset, quads))
+    traffic = source.traffic
+    print(f"{traffic.requests:,} requests sent, {traffic.received_bytes / 1e6:,.1f} MB of quads received")
     print(f"chips in {folder.path / 'img_dir'}, windows in {folder.windows}")
     if failures(dataset.windows):
         print(

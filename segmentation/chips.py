@@ -33,6 +33,7 @@ PROFILE = {
     "height": CHIP_PX,
     "crs": CRS,
     "compress": "deflate",
+    "zlevel": 1,  # half the time of the default for 7 % more bytes
     "interleave": "pixel",
 }
 

@@ -104,8 +104,10 @@ def measure(job: CutJob) -> Outcome:
     """The figures of a window that has been cut, read from its files."""
     dn = read_chip(job.chip)
     valid = dn.any(axis=0)
-    seen = dn[:, valid].astype("int64")
-    sums = BandSums(int(valid.sum()), seen.sum(axis=1), (seen**2).sum(axis=1))
+    # Counted by value: pixels without data are 0 and add nothing.
+    counts = np.stack([np.bincount(band.ravel(), minlength=256) for band in dn])
+    value = np.arange(256)
+    sums = BandSums(int(valid.sum()), counts @ value, counts @ value**2)
     mine_share = None
     if job.mask is not None:
         mask = read_mask(job.mask)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from segmentation.errors import PipelineError
 from segmentation.grid import QUAD_PX, Grid, quad_name
 from segmentation.ranges import fetch_blocks
-from segmentation.web import NoRanges, NotGiven, Web
+from segmentation.web import NoRanges, NotGiven, Traffic, Web
 
 API_URL = "https://api.planet.com/basemaps/v1"
 _BASEMAPS, _DATA = "/basemaps/v1", "/data/v1"
@@ -49,6 +49,11 @@ class PlanetClient:
         self._api_url = api_url.rstrip("/")
         self._data_url = self._api_url.removesuffix(_BASEMAPS) + _DATA
         self._web = Web(key, urlsplit(api_url).netloc, max_rps, tries, connections)
+
+    @property
+    def traffic(self) -> Traffic:
+        """What has gone over the wire."""
+        return self._web.traffic
 
     def mosaic(self, name: str) -> Mosaic:
         """Find a mosaic by its exact name.

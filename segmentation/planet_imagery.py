@@ -22,6 +22,7 @@ from segmentation.planet import PlanetClient
 from segmentation.quad_cache import COVERED, FAILED, NOT_COVERED, Quad, QuadCache, QuadRecord
 from segmentation.quad_fetch import QuadFetcher
 from segmentation.quads import QuadReader
+from segmentation.web import Traffic
 
 LEAST_CLOUDY = "least-cloudy"
 WHOLE_QUADS, WINDOWS_ONLY = "quads", "windows"
@@ -120,6 +121,11 @@ class PlanetImagery:
             requests=mosaics + missing * (2 + len(self._names) - 1),
             quad_bytes=float(np.mean(sizes)) if sizes else _TYPICAL_QUAD_BYTES,
         )
+
+    @property
+    def traffic(self) -> Traffic:
+        """What has gone over the wire so far."""
+        return self._client.traffic if self._client else Traffic()
 
     def connect(self, windows: Windows) -> None:
         """Find the mosaics, if any quad has yet to be fetched.

@@ -61,6 +61,21 @@ class Transient(Exception):
 
 
 @dataclass
+class Traffic:
+    """What has gone over the wire: requests sent, bytes of files and answers received."""
+
+    requests: int = 0
+    received_bytes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, requests: int = 0, received_bytes: int = 0) -> None:
+        """Count; from any thread."""
+        with self._lock:
+            self.requests += requests
+            self.received_bytes += received_bytes
+
+
+@dataclass
 class RateLimit:
     """At most ``per_second`` requests a second, shared by all threads of a client."""
 
@@ -92,6 +107,7 @@ class Web:
         self._tries = tries
         self._own_host = own_host
         self._limit = RateLimit(max_rps)
+        self.traffic = Traffic()
         self._session = requests.Session()
         self._session.headers["Accept-Encoding"] = "identity"
         for scheme in ("https://", "http://"):
@@ -141,7 +157,7 @@ class Web:
                     raise Transient(f"the storage answers {status}")
                 if status not in accept:
                     with whole_file(target) as partial:
-                        _save(response, partial)
+                        self.traffic.add(received_bytes=_save(response, partial))
                         _require(check, partial)
                 return status
 
@@ -175,7 +191,9 @@ class Web:
                     raise self._not_given(response, by_storage=bool(response.history) or asked != link)
                 if response.status_code != 206:
                     raise NoRanges(f"{urlsplit(response.url).netloc} sends whole files only")
-                return *_part(response, start), response.url
+                content, size = _part(response, start)
+                self.traffic.add(received_bytes=len(content))
+                return content, size, response.url
 
         return self._retrying("part of a quad", attempt)
 
@@ -183,6 +201,7 @@ class Web:
         host = urlsplit(url).netloc
         if self._auth(host):
             self._limit.wait()
+        self.traffic.add(requests=1)
         method = "GET" if options.get("json") is None else "POST"
         try:
             response = self._session.request(method, url, auth=self._auth(host), timeout=_TIMEOUT_S, **options)
@@ -274,8 +293,8 @@ def _object(response: requests.Response) -> dict:
     return content
 
 
-def _save(response: requests.Response, path: Path) -> None:
-    """Stream a body to a file and make sure that all of it came."""
+def _save(response: requests.Response, path: Path) -> int:
+    """Stream a body to a file and make sure that all of it came; its number of bytes."""
     try:
         with path.open("wb") as file:
             for block in response.iter_content(_BLOCK_BYTES):
@@ -285,6 +304,7 @@ def _save(response: requests.Response, path: Path) -> None:
     expected, got = response.headers.get("Content-Length"), path.stat().st_size
     if expected is not None and int(expected) != got:
         raise Transient(f"the transfer ended at {got} of {expected} bytes")
+    return got
 
 
 def _part(response: requests.Response, start: int) -> tuple[bytes, int]:

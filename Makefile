@@ -17,12 +17,15 @@ demo: $(VENV)/ready
 	set -e; for year in $(DEMO_YEARS); do $(RUN) segmentation_dataset_generation.py -year=$$year --demo; done
 	$(RUN) -m segmentation.train configs/segformer_demo_mining-512x512.py
 	set -e; for year in $(DEMO_YEARS); do $(RUN) gpkg_dataset_generation.py -year=$$year $(DEMO_RUN); done
+	$(RUN) -m segmentation.panel $(DEMO_RUN)
 	$(RUN) -m segmentation.overview --years $(DEMO_YEARS) $(DEMO_RUN)
 	$(RUN) -m segmentation.evaluate -year=2019 $(DEMO_RUN)
 	@echo
 	@echo "The demo is done; its landscape is synthetic, the pipeline is the real one. In segmentation/data/demo/:"
 	@echo "  overview.png                           what was seen and found: look at this first"
 	@echo "  segmentation/YEAR/gpkg/*.gpkg          mining polygons of $(DEMO_YEARS): open in QGIS"
+	@echo "  segmentation/panel/*/panel.gpkg        the same as one: sites, growth and loss; plays through time in QGIS"
+	@echo "  segmentation/panel/*/map.html          the same in a browser, with a year slider"
 	@echo "  segmentation/YEAR/windows.gpkg         what was looked at: open in QGIS"
 	@echo "  segmentation/2019/{img_dir,ann_dir}/   the chips and masks that the model learned from"
 

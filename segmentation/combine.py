@@ -22,7 +22,8 @@ from segmentation.attributes import area_m2
 from segmentation.countries import assign_countries, read_countries
 from segmentation.errors import PipelineError
 from segmentation.geopackage import Layer, write_geopackage
-from segmentation.polygons import Areas, crosses_antimeridian, mend, read_vector
+from segmentation.polygons import Areas, mend, read_rows
+from segmentation.vectors import crosses_antimeridian
 from segmentation.workspace import DATA_ROOT, Workspace
 
 MAUS, TANG_WERNER, BOTH = "maus", "tang_werner", "both"
@@ -71,7 +72,7 @@ def read_source(path: Path, name: str) -> Source:
     Raises:
         PipelineError: not a vector file, no CRS, or no polygon in it.
     """
-    areas = mend(read_vector(path), path)
+    areas = mend(read_rows(path), path)
     parts, row = shapely.get_parts(areas.frame.geometry.values, return_index=True)
     around = np.bincount(row, crosses_antimeridian(shapely.bounds(parts)), minlength=len(areas.frame)) > 0
     areas = areas.without("on both sides of the antimeridian", around)

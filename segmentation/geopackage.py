@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -75,12 +75,13 @@ class Layer:
     style: str | None = None
 
 
-def write_geopackage(path: Path, layers: Sequence[Layer], metadata: Mapping[str, str] | None = None) -> None:
+def write_geopackage(path: Path, layers: Iterable[Layer], metadata: Mapping[str, str] | None = None) -> None:
     """Write a GeoPackage whole, replacing what was there; the same input gives the same bytes.
 
     Args:
         path: of the file; its folder is made where needed.
-        layers: in the order in which QGIS lists them, at least one.
+        layers: in the order in which QGIS lists them, at least one. They are taken one at a time, so that a
+            generator need not hold them all; one with the name of an earlier one adds to it.
         metadata: texts by name. Every layer carries them: as metadata that ``ogrinfo`` prints, and as a
             description that QGIS shows as the abstract in the layer's properties.
 
@@ -88,12 +89,15 @@ def write_geopackage(path: Path, layers: Sequence[Layer], metadata: Mapping[str,
         PipelineError: the file cannot be written.
     """
     metadata = dict(sorted((metadata or {}).items()))
+    styles: dict[str, str] = {}
     with whole_file(path) as partial:
         try:
             with _written_at(_WRITTEN_AT):
                 for layer in layers:
                     _write_layer(partial, layer, metadata)
-            _write_styles(partial, [layer for layer in layers if layer.style])
+                    if layer.style:
+                        styles[layer.name] = layer.style
+            _write_styles(partial, styles)
         except (DataSourceError, DataLayerError, sqlite3.Error) as error:
             raise PipelineError(f"cannot write {path}: {error}; is the disk full?") from None
         finally:
@@ -159,10 +163,10 @@ def _crs(frame: gpd.GeoDataFrame) -> str:
     return f"EPSG:{code}" if code else frame.crs.to_wkt()
 
 
-def _write_styles(path: Path, layers: Sequence[Layer]) -> None:
-    if not layers:
+def _write_styles(path: Path, styles: Mapping[str, str]) -> None:
+    if not styles:
         return
-    rows = [(layer.name, _GEOMETRY_COLUMN, layer.style, _qml(layer.style), _WRITTEN_AT) for layer in layers]
+    rows = [(layer, _GEOMETRY_COLUMN, style, _qml(style), _WRITTEN_AT) for layer, style in styles.items()]
     with closing(sqlite3.connect(path)) as database, database:
         database.execute(_CREATE_STYLES.strip())
         database.execute(_REGISTER_STYLES, (_WRITTEN_AT,))

@@ -12,16 +12,13 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyogrio
 import shapely
-from pyogrio.errors import DataSourceError
 
 from segmentation.errors import PipelineError
+from segmentation.vectors import crosses_antimeridian, polygonal, read_vector
 
 # NICFI's programme covers the tropics between 30 N and 30 S.
 BELT_DEG = 30.0
-# A polygon this wide is one cut at the antimeridian whose parts lie on both sides of the map.
-_WRAPPED_DEG = 180.0
 _FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 
 
@@ -61,7 +58,7 @@ def read_polygons(path: Path) -> LiteraturePolygons:
         PipelineError: no such file, not a vector file, no CRS, no polygon in it, or ids that repeat or cannot be
             used as file names.
     """
-    frame = read_vector(path)
+    frame = read_rows(path)
     frame = gpd.GeoDataFrame({"id": _ids(frame, path)}, geometry=frame.geometry.values, crs=frame.crs)
     frame = frame.iloc[np.lexsort((frame["id"], frame["id"].str.zfill(100)))].reset_index(drop=True)
     areas = mend(frame, path)
@@ -104,7 +101,7 @@ def mend(frame: gpd.GeoDataFrame, path: Path) -> Areas:
     """Make every geometry a valid 2-D Polygon or MultiPolygon in EPSG:4326; rows without an area are left out.
 
     Args:
-        frame: as from ``read_vector``.
+        frame: as from ``read_rows``.
         path: of its file, for errors.
 
     Raises:
@@ -123,20 +120,14 @@ def mend(frame: gpd.GeoDataFrame, path: Path) -> Areas:
 
 def _repair(areas: Areas) -> Areas:
     before = areas.frame.geometry
-    after = gpd.GeoSeries(_polygonal(before.values), crs=before.crs)
+    after = gpd.GeoSeries(polygonal(before.values), crs=before.crs)
     repaired = int((~before.is_valid & ~after.is_empty).sum())
     areas = replace(areas, frame=areas.frame.set_geometry(after), repaired=areas.repaired + repaired)
     return areas.without("not a polygon", after.is_empty.to_numpy())
 
 
-def crosses_antimeridian(bounds_deg: np.ndarray) -> np.ndarray:
-    """Polygons with parts at both ends of the map, or with longitudes beyond 180 degrees."""
-    west, _, east, _ = bounds_deg.reshape(-1, 4).T
-    return (east - west > _WRAPPED_DEG) | (west < -180) | (east > 180)
-
-
-def read_vector(path: Path) -> gpd.GeoDataFrame:
-    """Read the polygon layer of any file that OGR reads.
+def read_rows(path: Path) -> gpd.GeoDataFrame:
+    """Read the polygon layer of any file that OGR reads, at least one row of it.
 
     Raises:
         PipelineError: no such file, not a vector file, no CRS, or no row in it.
@@ -146,23 +137,10 @@ def read_vector(path: Path) -> gpd.GeoDataFrame:
             f"no polygons at {path}: put the literature polygons there (README, 'Get the polygons') "
             "or name a file with --polygons"
         )
-    try:
-        frame = gpd.read_file(path, layer=_polygon_layer(path))
-    except DataSourceError as error:
-        raise PipelineError(f"{path} cannot be read as a vector file: {str(error).split(';')[0]}") from None
-    if not isinstance(frame, gpd.GeoDataFrame) or frame.empty:
-        raise PipelineError(f"{path} holds no polygon ({len(frame)} rows read); mining polygons are needed")
-    if frame.crs is None:
-        raise PipelineError(f"{path} does not say its CRS; set one (for example ogr2ogr -a_srs EPSG:4326)")
+    frame = read_vector(path)
+    if frame.empty:
+        raise PipelineError(f"{path} holds no polygon (0 rows read); mining polygons are needed")
     return frame
-
-
-def _polygon_layer(path: Path) -> str:
-    """The first layer that holds polygons, else the first of all."""
-    layers = pyogrio.list_layers(path)
-    if not len(layers):
-        raise PipelineError(f"{path} holds no layer; mining polygons are needed")
-    return next((name for name, kind in layers if kind and "Polygon" in kind), layers[0, 0])
 
 
 def _ids(frame: gpd.GeoDataFrame, path: Path) -> np.ndarray:
@@ -185,28 +163,6 @@ def _ids(frame: gpd.GeoDataFrame, path: Path) -> np.ndarray:
             f"{path}: id {again!r} occurs more than once; give each polygon its own or remove the column"
         )
     return ids.to_numpy(dtype=object)
-
-
-def _polygonal(geometries: np.ndarray) -> np.ndarray:
-    """Valid 2-D Polygons or MultiPolygons; what is no area becomes empty."""
-    mended = shapely.force_2d(np.asarray(geometries))
-    broken = ~shapely.is_valid(mended)
-    mended[broken] = shapely.make_valid(mended[broken])
-    parts, owner = shapely.get_parts(mended, return_index=True)
-    parts, inner = shapely.get_parts(parts, return_index=True)  # a collection may hold multipolygons
-    owner = owner[inner]
-    areal = (shapely.get_type_id(parts) == shapely.GeometryType.POLYGON) & ~shapely.is_empty(parts)
-    result = np.full(len(mended), shapely.Polygon(), dtype=object)
-    if areal.any():
-        rows, start = np.unique(owner[areal], return_index=True)
-        single = np.diff(np.append(start, areal.sum())) == 1
-        kept = parts[areal]
-        result[rows[single]] = kept[start[single]]
-        many = np.isin(owner[areal], rows[~single])
-        if many.any():
-            places = np.searchsorted(rows[~single], owner[areal][many])
-            result[rows[~single]] = shapely.multipolygons(kept[many], indices=places)
-    return result
 
 
 if __name__ == "__main__":

@@ -61,6 +61,10 @@ class YearFolder:
         """The year's predicted polygons, for one model run (``MODEL_ITER``)."""
         return self.path / "gpkg" / f"global_mining_polygons_predicted_{self.year}_{run}.gpkg"
 
+    def postprocessed(self, run: str) -> Path:
+        """Those of them that the panel's temporal filter keeps."""
+        return self.path / "gpkg" / f"global_mining_polygons_predicted_{self.year}_{run}_postprocessed.gpkg"
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the year for one process; also clears what an interrupted one left half-written.
@@ -100,6 +104,22 @@ class Workspace:
     def year(self, year: int) -> YearFolder:
         """The files of one year."""
         return YearFolder(year, self.root / "segmentation" / str(year), self.root / "tiff_tiles" / str(year))
+
+    def panel(self, run: str) -> Path:
+        """The folder of all years together, for one model run (``MODEL_ITER``)."""
+        return self.root / "segmentation" / "panel" / run
+
+    def runs(self, year: int) -> list[str]:
+        """The model runs (``MODEL_ITER``) whose polygons of a year are there."""
+        known = self.year(year).predicted("*")
+        before, after = known.name.split("*")
+        names = (path.name.removeprefix(before).removesuffix(after) for path in known.parent.glob(known.name))
+        return sorted(name for name in names if not name.endswith("_postprocessed"))
+
+    def years(self) -> list[int]:
+        """The years that have a folder."""
+        folders = (self.root / "segmentation").glob("[12][0-9][0-9][0-9]")
+        return sorted(int(folder.name) for folder in folders)
 
 
 def make_folder(path: Path) -> Path:

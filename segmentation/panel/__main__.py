@@ -1,0 +1,206 @@
+"""All years as one dataset: ``python -m segmentation.panel -model=MODEL -iter=N``.
+
+Filters the polygons by their neighbouring years, follows every mine through them, sets it against what was looked at,
+and writes a GeoPackage that QGIS plays, tables, a plot and a map for the browser. Needs no model, no network, no key.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+
+from segmentation import cli
+from segmentation.countries import read_countries
+from segmentation.errors import PipelineError
+from segmentation.geopackage import read_metadata
+from segmentation.panel.groups import unite_groups
+from segmentation.panel.history import site_years, start_history
+from segmentation.panel.inputs import YearInput, find_run_name, read_panel, year_inputs
+from segmentation.panel.layers import write_panel, write_year
+from segmentation.panel.observed import Observed, observed_share, read_observed
+from segmentation.panel.plot import plot_countries
+from segmentation.panel.report import say_filter, say_input, say_panel
+from segmentation.panel.sites import find_sites
+from segmentation.panel.tables import country_years, write_table
+from segmentation.panel.temporal import confirmed, consecutive_neighbours, consecutive_overlaps, year_rows
+from segmentation.panel.webmap import write_map
+from segmentation.workspace import Workspace
+
+_FROM_FILES = "files"
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = cli.workspace_options(cli.Parser(prog="python -m segmentation.panel", description=__doc__))
+    parser.add_argument("-model", "--model", metavar="NAME", help="a model's name, or a part of it that fits one alone")
+    parser.add_argument(
+        "-iter",
+        "--iter",
+        type=cli.positive,
+        metavar="N",
+        help="training iterations (default: of the only run that fits)",
+    )
+    parser.add_argument(
+        "--years",
+        type=_years,
+        nargs="+",
+        default=[],
+        metavar="YEARS",
+        help="such as 2016-2024 (default: all there are)",
+    )
+    parser.add_argument(
+        "--inputs", type=_year_file, nargs="+", default=[], metavar="YEAR=FILE", help="polygons, instead of -model's"
+    )
+    parser.add_argument(
+        "--windows", type=_year_file, nargs="+", default=[], metavar="YEAR=FILE", help="windows.gpkg of --inputs' years"
+    )
+    parser.add_argument(
+        "--buffer", type=_metres, default=0.0, metavar="METRES", help="let the filter reach as far (default: 0)"
+    )
+    parser.add_argument(
+        "--no-filter", action="store_true", help="keep what no neighbouring year confirms (default: no)"
+    )
+    parser.add_argument("--countries", type=Path, metavar="FILE", help="country borders (default: Natural Earth 1:10m)")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FOLDER", help="(default: segmentation/panel/<model run> in the workspace)"
+    )
+    return parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> int:
+    """Read, filter, connect, write."""
+    workspace = cli.workspace(options)
+    run, inputs = _inputs(options, workspace)
+    folder = options.output or workspace.panel(run or _FROM_FILES)
+    countries = read_countries(options.countries)
+
+    years = tuple(source.year for source in inputs)
+    polygons, accounts = read_panel(inputs, countries)
+    observed = read_observed(inputs)
+    say_input(inputs, accounts, [year for part in options.years for year in part])
+    polygons, overlaps = _filter(polygons, years, observed, options)
+    sites = find_sites(*(polygons[name].to_numpy() for name in ("geometry", "year", "area")), overlaps)
+    places = unite_groups(polygons.geometry.to_numpy(), sites.of_polygon, len(sites))
+    history = start_history(polygons, years, sites, observed_share(places, observed, years))
+
+    metadata = _metadata(options, inputs, run)
+    written = _write_years(workspace, run, folder, inputs, polygons, metadata)
+    written += [folder / name for name in ("panel.gpkg", "area_by_year.png", "map.html")]
+    site_table = write_panel(folder / "panel.gpkg", polygons, history, places, overlaps, observed.areas, metadata)
+    by_country = country_years(polygons, history, observed, countries)
+    written += write_table(folder / "country_years", by_country)
+    written += write_table(folder / "site_years", site_years(history))
+    plot_countries(by_country, folder / "area_by_year.png")
+    write_map(folder / "map.html", polygons, site_table, history, by_country, countries)
+    say_panel(polygons, history, by_country, site_table, written)
+    return cli.DONE
+
+
+def _inputs(options: argparse.Namespace, workspace: Workspace) -> tuple[str | None, list[YearInput]]:
+    """The model run's name, None with ``--inputs``, and the files of every year, ascending."""
+    wanted = sorted({year for part in options.years for year in part})
+    if bool(options.inputs) == bool(options.model):
+        raise PipelineError("which polygons? give either -model=NAME (and -iter=N) or --inputs YEAR=FILE ...")
+    if options.windows and not options.inputs:
+        raise PipelineError("--windows goes with --inputs; with -model the workspace's windows.gpkg are taken")
+    if options.inputs:
+        run, windows = None, _by_year(options.windows, "--windows")
+        files = sorted(_by_year(options.inputs, "--inputs").items())
+        inputs = [YearInput(year, path, windows.get(year)) for year, path in files if not wanted or year in wanted]
+    else:
+        run = find_run_name(workspace, options.model, options.iter)
+        inputs = year_inputs(workspace, run, wanted)
+    if not inputs:
+        raise PipelineError(f"no polygons of {wanted}; leave --years out to take every year there is")
+    if len(inputs) == 1 and not options.no_filter:
+        raise PipelineError(f"{inputs[0].year} alone has no neighbouring year to confirm it; add years or --no-filter")
+    return run, inputs
+
+
+def _by_year(files: Sequence[tuple[int, Path]], option: str) -> dict[int, Path]:
+    named = dict(files)
+    if len(named) < len(files):
+        raise PipelineError(f"{option} names a year twice; unite its files first")
+    return named
+
+
+def _filter(
+    polygons: gpd.GeoDataFrame, years: tuple[int, ...], observed: Observed, options: argparse.Namespace
+) -> tuple[gpd.GeoDataFrame, np.ndarray]:
+    """The polygons that stay, and those pairs of their rows, of consecutive years, that intersect."""
+    shapes, year = polygons.geometry.to_numpy(), polygons["year"].to_numpy()
+    overlaps = consecutive_overlaps(shapes, year, years)
+    if options.no_filter:
+        print("temporal filter: none")
+        return polygons, overlaps
+    pairs = consecutive_neighbours(shapes, year, years, options.buffer) if options.buffer else overlaps
+    stays = confirmed(len(polygons), pairs)
+    say_filter(polygons, years, stays, observed, options.buffer)
+    if not stays.any():
+        raise PipelineError("no polygon is confirmed by a neighbouring year; try --buffer METRES or --no-filter")
+    number = np.cumsum(stays) - 1
+    return polygons[stays].reset_index(drop=True), number[overlaps]
+
+
+def _write_years(
+    workspace: Workspace,
+    run: str | None,
+    folder: Path,
+    inputs: Sequence[YearInput],
+    polygons: gpd.GeoDataFrame,
+    metadata: Mapping[str, str],
+) -> list[Path]:
+    """A file a year with the published columns: beside step 3's, or in the panel's folder."""
+    written = []
+    rows = year_rows(polygons["year"].to_numpy(), tuple(source.year for source in inputs))
+    for source in inputs:
+        table = polygons.iloc[rows[source.year]]
+        if run is None:
+            target = folder / f"global_mining_polygons_{source.year}_postprocessed.gpkg"
+            write_year(target, table, metadata)
+        else:
+            year = workspace.year(source.year)
+            target = year.postprocessed(run)
+            with year.locked():
+                write_year(target, table, read_metadata(source.polygons) | metadata)
+        written.append(target)
+    return written
+
+
+def _metadata(options: argparse.Namespace, inputs: Sequence[YearInput], run: str | None) -> dict[str, str]:
+    years = ", ".join(str(source.year) for source in inputs)
+    rule = "none" if options.no_filter else f"previous or next year of {years}, within {options.buffer:g} m"
+    return {"temporal filter": rule, "panel of": run or "the user's files", "panel years": years}
+
+
+def _years(text: str) -> list[int]:
+    """An argparse type: ``2016`` or ``2016-2024``."""
+    first, _, last = text.partition("-")
+    years = list(range(cli.year(first), cli.year(last or first) + 1))
+    if not years:
+        raise argparse.ArgumentTypeError(f"{text!r} ends before it begins")
+    return years
+
+
+def _year_file(text: str) -> tuple[int, Path]:
+    """An argparse type: ``2016=FILE``."""
+    year, equals, path = text.partition("=")
+    if not (equals and path):
+        raise argparse.ArgumentTypeError(f"{text!r} is not YEAR=FILE, such as 2016=mines_2016.gpkg")
+    return cli.year(year), Path(path)
+
+
+def _metres(text: str) -> float:
+    """An argparse type: a length of at least 0 and at most 100 km."""
+    value = float(text)
+    if not 0 <= value <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 100000 metres")
+    return value
+
+
+if __name__ == "__main__":
+    cli.run(main, arguments())

@@ -1,0 +1,128 @@
+"""The polygons of all years as one table: from step 3, or from any files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from segmentation.attributes import area_m2
+from segmentation.countries import assign_countries
+from segmentation.errors import PipelineError
+from segmentation.vectors import Account, clean, read_vector
+from segmentation.workspace import Workspace
+
+_COUNTRY = ["iso_a3", "country_name"]
+
+
+@dataclass(frozen=True)
+class YearInput:
+    """The files of one year.
+
+    Attributes:
+        year: of the imagery.
+        polygons: mining polygons, any format that OGR reads.
+        windows: a ``windows.gpkg``, the record of what was looked at; None where it is not known.
+    """
+
+    year: int
+    polygons: Path
+    windows: Path | None = None
+
+
+def find_run_name(workspace: Workspace, model: str, iteration: int | None) -> str:
+    """The name (``MODEL_ITER``) of the one model run in the workspace that fits.
+
+    Unlike ``model.find_run`` this goes by the polygons that step 3 left and needs no checkpoint.
+
+    Raises:
+        PipelineError: there is none, or more than one.
+    """
+    known = sorted({run for year in workspace.years() for run in workspace.runs(year)})
+    ending = f"_{iteration}" if iteration else ""
+    fitting = [run for run in known if model in run.rpartition("_")[0] and run.endswith(ending)]
+    exact = [run for run in fitting if run.rpartition("_")[0] == model]
+    if len(exact or fitting) != 1:
+        wanted = f"-model={model}" + (f" -iter={iteration}" if iteration else "")
+        there = ", ".join(fitting or known) or "none; run gpkg_dataset_generation.py first"
+        which = "more than one model run fits" if fitting else "no polygons of a model run that fits"
+        raise PipelineError(f"{which} {wanted} in {workspace.root}; there are: {there}")
+    return (exact or fitting)[0]
+
+
+def year_inputs(workspace: Workspace, run: str, wanted: Sequence[int]) -> list[YearInput]:
+    """The years of a model run that are there, of those wanted (none named: of all)."""
+    years = [year for year in workspace.years() if run in workspace.runs(year)]
+    folders = [workspace.year(year) for year in years if not wanted or year in wanted]
+    return [
+        YearInput(folder.year, folder.predicted(run), folder.windows if folder.windows.exists() else None)
+        for folder in folders
+    ]
+
+
+def read_panel(inputs: Sequence[YearInput], countries: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, dict[int, Account]]:
+    """Read the polygons of all years.
+
+    What a file knows is kept: ``id`` where it names every row with a whole number of its own, ``iso_a3`` and
+    ``country_name``, ``mean_probability``. What it does not know is added, ids from north to south, so that the
+    order of the rows never matters.
+
+    Args:
+        inputs: a year at most once, in any order.
+        countries: as from ``countries.read_countries``.
+
+    Returns:
+        ``id``, ``iso_a3``, ``country_name`` (categories), ``year``, ``area`` (m2, EPSG:6933),
+        ``mean_probability`` (NaN where not known) and ``geometry`` (EPSG:4326), by year and id; and what became
+        of every file's rows.
+
+    Raises:
+        PipelineError: a file cannot be read, or there is no polygon in any of them.
+    """
+    tables, accounts = [], {}
+    for source in sorted(inputs, key=lambda source: source.year):
+        frame, accounts[source.year] = clean(read_vector(source.polygons))
+        tables.append(_attribute(frame, source.year, countries))
+    panel = gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs="EPSG:4326")
+    if panel.empty:
+        raise PipelineError(f"no polygon in {', '.join(str(source.polygons) for source in inputs)}")
+    return panel.astype(dict.fromkeys(_COUNTRY, "category")), accounts
+
+
+def _attribute(frame: gpd.GeoDataFrame, year: int, countries: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    known = set(_COUNTRY) <= set(frame.columns)
+    country = frame[_COUNTRY].fillna("") if known else assign_countries(frame.geometry, countries)
+    probability = frame["mean_probability"] if "mean_probability" in frame else np.full(len(frame), np.nan)
+    table = gpd.GeoDataFrame(
+        {
+            "iso_a3": country["iso_a3"].astype(str),
+            "country_name": country["country_name"].astype(str),
+            "year": np.full(len(frame), year, dtype="int32"),
+            "area": area_m2(frame.geometry),
+            "mean_probability": pd.to_numeric(pd.Series(probability), errors="coerce").to_numpy("float64"),
+        },
+        geometry=frame.geometry,
+        crs=frame.crs,
+    )
+    table.insert(0, "id", _ids(frame))
+    return table.sort_values("id", ignore_index=True)
+
+
+def _ids(frame: gpd.GeoDataFrame) -> np.ndarray:
+    """The file's own ids where they serve, else numbers from 1, north to south, west to east: (n,) int64."""
+    if "id" in frame:
+        own = pd.to_numeric(frame["id"], errors="coerce")
+        if own.notna().all() and (own % 1 == 0).all() and not own.duplicated().any():
+            return own.to_numpy("int64")
+    west, south, east, north = shapely.bounds(frame.geometry.to_numpy()).reshape(-1, 4).T
+    # Polygons with the same bounds may still differ; the same polygon twice is the same whichever comes first.
+    shape = shapely.to_wkb(shapely.normalize(frame.geometry.to_numpy()))
+    frame = pd.DataFrame({"north": -north, "west": west, "south": south, "east": east, "shape": shape})
+    ids = np.empty(len(frame), dtype="int64")
+    ids[frame.sort_values(list(frame)).index] = np.arange(1, len(frame) + 1)
+    return ids

@@ -1,0 +1,81 @@
+"""The panel as GeoPackages: one of all years for QGIS' temporal controller, and one a year as published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import shapely
+
+from segmentation.geopackage import Layer, write_geopackage
+from segmentation.panel.change import changes
+from segmentation.panel.groups import ahead
+from segmentation.panel.history import History
+from segmentation.panel.tables import add_descent, sites_table
+from segmentation.panel.temporal import year_rows
+
+PUBLISHED = ["id", "iso_a3", "country_name", "year", "area", "geometry"]
+_POLYGONS = [
+    *("id", "site_id", "part", "iso_a3", "country_name", "year", "area", "mean_probability"),
+    *("from_ids", "into_ids", "geometry"),
+]
+
+
+def write_year(path: Path, polygons: gpd.GeoDataFrame, metadata: Mapping[str, str]) -> None:
+    """Write the polygons of one year with the columns that the study published."""
+    kinds = shapely.get_type_id(polygons.geometry.to_numpy())
+    kind = "Polygon" if (kinds == shapely.GeometryType.POLYGON).all() else "MultiPolygon"
+    layer = Layer("mining_polygons", polygons[PUBLISHED], kind, style="panel_year")
+    write_geopackage(path, [layer], metadata)
+
+
+def write_panel(
+    path: Path,
+    polygons: gpd.GeoDataFrame,
+    history: History,
+    places: np.ndarray,
+    overlaps: np.ndarray,
+    observed: gpd.GeoDataFrame,
+    metadata: Mapping[str, str],
+) -> gpd.GeoDataFrame:
+    """Write ``panel.gpkg``; on the way the changes are computed and noted in the history.
+
+    Args:
+        path: of the file.
+        polygons: of all years, by year, EPSG:4326.
+        history: of their sites.
+        places: (s,) what each site covers in all years together, EPSG:4326.
+        overlaps: (m, 2) rows, polygons of consecutive years that intersect.
+        observed: as from ``observed.Observed``.
+        metadata: for every layer.
+
+    Returns:
+        The sites, as from ``tables.sites_table``.
+    """
+    sites = []
+
+    def layers() -> Iterator[Layer]:
+        described = add_descent(polygons, history, overlaps)
+        for rows in year_rows(polygons["year"].to_numpy(), history.years).values():
+            yield Layer("polygons", with_period(described.iloc[rows][_POLYGONS]), style="panel_polygons")
+        for change in ahead(changes(polygons, history)):
+            yield Layer("change", with_period(change, "year_to", "year_to"), style="panel_change")
+        sites.append(sites_table(polygons, history, places, overlaps))
+        yield Layer("sites", with_period(sites[0], "first_year", "last_year"), style="panel_sites")
+        yield Layer("observed", with_period(observed), style="panel_observed")
+
+    write_geopackage(path, layers(), metadata)
+    return sites[0]
+
+
+def with_period(frame: gpd.GeoDataFrame, first: str = "year", last: str = "year") -> gpd.GeoDataFrame:
+    """Add ``valid_from`` and ``valid_to``, the first day of one column's year and the last day of another's."""
+    start, end = (frame[name].to_numpy("int64") - 1970 for name in (first, last))
+    period = {
+        "valid_from": start.astype("datetime64[Y]").astype("datetime64[s]"),
+        "valid_to": ((end + 1).astype("datetime64[Y]").astype("datetime64[D]") - 1).astype("datetime64[s]"),
+    }
+    others = [name for name in frame.columns if name != "geometry"]
+    return frame.assign(**period)[[*others, *period, "geometry"]]

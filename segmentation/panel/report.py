@@ -1,0 +1,100 @@
+"""What the panel's command says: what was read, what the filter took, what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+
+from segmentation.panel.history import LEAST_SHARE, History
+from segmentation.panel.inputs import YearInput
+from segmentation.panel.observed import Observed, observed_share
+from segmentation.vectors import Account
+
+_HA, _KM2 = 1e4, 1e6
+
+
+def say_input(inputs: Sequence[YearInput], accounts: dict[int, Account], wanted: Sequence[int]) -> None:
+    """Say what was read and mended, which years are missing, and of which nothing is known about what was seen."""
+    years = [source.year for source in inputs]
+    for year, account in accounts.items():
+        mended = {"repaired": account.repaired, "flattened": account.flattened} | account.dropped
+        notes = "".join(f", {count:,} {what}" for what, count in mended.items() if count)
+        print(f"{year}: {account.read:,} polygons read{notes}")
+    span = {*wanted, *range(min(years), max(years) + 1)}
+    if missing := sorted(span - set(years)):
+        print(
+            f"no polygons of {_listed(missing)}: the nearest year on either side that has some counts as the "
+            "neighbour, and changes run from one such year to the next"
+        )
+    if unknown := [source.year for source in inputs if source.windows is None]:
+        print(f"no windows of {_listed(unknown)}: what was looked at is unknown, sites without polygon count as closed")
+
+
+def say_filter(
+    polygons: gpd.GeoDataFrame, years: Sequence[int], stays: np.ndarray, observed: Observed, buffer_m: float
+) -> None:
+    """Say how many polygons and hectares each year loses to the filter, and for how many nobody looked again."""
+    lost = polygons[~stays]
+    blind = _nobody_looked(lost, years, observed)
+    rule = f"within {buffer_m:g} m of" if buffer_m else "intersecting"
+    print(f"temporal filter: a polygon stays if there is one {rule} it in the previous or the next year")
+    print(f"{'':6}{'polygons':>10}{'lost':>8}{'ha':>14}{'lost':>12}   {'lost, neighbours not observed':>29}")
+    for year in years:
+        of_year, gone = polygons["year"] == year, lost["year"] == year
+        print(
+            f"{year:<6}{of_year.sum():>10,}{gone.sum():>8,}{polygons.loc[of_year, 'area'].sum() / _HA:>14,.1f}"
+            f"{lost.loc[gone, 'area'].sum() / _HA:>12,.1f}   {blind[gone.to_numpy()].sum():>29,}"
+        )
+    print(
+        f"{'all':<6}{len(polygons):>10,}{len(lost):>8,}{polygons['area'].sum() / _HA:>14,.1f}"
+        f"{lost['area'].sum() / _HA:>12,.1f}   {blind.sum():>29,}"
+    )
+
+
+def _nobody_looked(lost: gpd.GeoDataFrame, years: Sequence[int], observed: Observed) -> np.ndarray:
+    """Which polygons were observed in no neighbouring year, so that nothing could have confirmed them: bool."""
+    if lost.empty:
+        return np.zeros(0, dtype=bool)
+    hidden = observed_share(lost.geometry.to_numpy(), observed, years) < LEAST_SHARE
+    walled = np.pad(hidden, ((0, 0), (1, 1)), constant_values=True)
+    column = np.searchsorted(years, lost["year"])
+    row = np.arange(len(lost))
+    return walled[row, column] & walled[row, column + 2]
+
+
+def say_panel(
+    polygons: gpd.GeoDataFrame, history: History, countries: pd.DataFrame, sites: pd.DataFrame, written: Sequence[Path]
+) -> None:
+    """Say what the panel holds and where it lies."""
+    hidden = history.hidden.sum(axis=0)
+    seen = countries.groupby("year")["observed_km2"].sum(min_count=1)
+    print(
+        f"\n{'':6}{'polygons':>10}{'sites':>8}{'not obs.':>10}{'km2':>11}"
+        f"{'gained':>10}{'lost':>10}{'kept':>10}{'observed km2':>15}"
+    )
+    for column, year in enumerate(history.years):
+        since = [getattr(history, name)[:, column].sum() / _KM2 for name in ("gained", "lost", "kept")]
+        change = "".join(f"{value:>10,.2f}" for value in since) if column else f"{'-':>10}" * 3
+        print(
+            f"{year:<6}{history.parts[:, column].sum():>10,}{(history.parts[:, column] > 0).sum():>8,}"
+            f"{hidden[column]:>10,}{history.area[:, column].sum() / _KM2:>11,.2f}{change}"
+            f"{'unknown' if np.isnan(seen[year]) else f'{seen[year]:,.0f}':>15}"
+        )
+    print(
+        f"{len(polygons):,} polygons, {len(sites):,} sites in {sites['iso_a3'].nunique()} countries, "
+        f"{(sites['years_seen'] == len(history.years)).sum():,} of them seen every year; "
+        f"{sites['mergers'].sum():,} mergers, {sites['splits'].sum():,} splits"
+    )
+    twice = polygons["area"].sum() - history.area.sum()
+    if twice > 1:
+        print(f"polygons of the same year overlap: {twice / _HA:,.2f} ha counted twice in the polygons' areas")
+    for path in written:
+        print(f"written: {path}")
+
+
+def _listed(years: Sequence[int]) -> str:
+    return ", ".join(map(str, years))

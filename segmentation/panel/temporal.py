@@ -1,0 +1,99 @@
+"""The study's temporal filter: a polygon counts if the year before or the year after shows one in the same place.
+
+What a single year shows and neither neighbour confirms is most likely a cloud, a fire scar or a bare field. The first
+and the last year have one neighbour. Where a year is missing, the nearest year that is there takes its place: the rule
+asks for a second look, and that is the nearest one there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pyproj
+import shapely
+
+from segmentation.grid import CRS as MERCATOR
+
+_GEOD = pyproj.Geod(ellps="WGS84")
+_TO_MERCATOR = pyproj.Transformer.from_crs("EPSG:4326", MERCATOR, always_xy=True)
+# On the ellipsoid Mercator's stretch differs from 1 / cos(latitude) by up to 0.7 %, and by a little more over a
+# long buffer. Candidates are looked for this much farther, then measured.
+_MARGIN = 1.03
+_NO_PAIRS = np.empty((0, 2), dtype="int64")
+
+
+def year_rows(year: np.ndarray, years: Sequence[int]) -> dict[int, slice]:
+    """The rows of each of some years, given the (n,) ascending years of all rows."""
+    return {wanted: slice(*np.searchsorted(year, [wanted, wanted + 1]).tolist()) for wanted in years}
+
+
+def consecutive_overlaps(shapes: np.ndarray, year: np.ndarray, years: Sequence[int]) -> np.ndarray:
+    """Polygons of consecutive years that intersect.
+
+    Args:
+        shapes: (n,) valid polygons, one CRS.
+        year: (n,) int, ascending.
+        years: the years that there are, ascending; neighbours in this list are consecutive. A year may be in it
+            without a polygon: nothing was found in it, and so nothing is confirmed by it.
+
+    Returns:
+        (m, 2) int64 rows: the earlier polygon, the later one.
+    """
+    found = [_NO_PAIRS]
+    for earlier, later in pairwise(year_rows(year, years).values()):
+        pairs = shapely.STRtree(shapes[later]).query(shapes[earlier], predicate="intersects")
+        found.append(pairs.T + (earlier.start, later.start))
+    return np.concatenate(found)
+
+
+def consecutive_neighbours(
+    shapes_4326: np.ndarray, year: np.ndarray, years: Sequence[int], buffer_m: float
+) -> np.ndarray:
+    """Polygons of consecutive years that are at most ``buffer_m`` metres apart on the ground.
+
+    The shortest line between two polygons is found in Web Mercator, which keeps shapes, and measured on the
+    WGS 84 ellipsoid, so that a metre is a metre at every latitude. Polygons on both sides of the antimeridian are
+    not neighbours.
+
+    Args:
+        shapes_4326: (n,) valid polygons.
+        year: as for ``consecutive_overlaps``.
+        years: likewise.
+        buffer_m: metres, 0 or more.
+
+    Returns:
+        (m, 2) int64 rows: the earlier polygon, the later one.
+    """
+    shapes = shapely.transform(shapes_4326, _project)
+    south, north = shapely.bounds(shapes_4326)[:, 1::2].T
+    reach = buffer_m * _MARGIN / np.cos(np.radians(np.maximum(np.abs(south), np.abs(north))))
+    found = [_NO_PAIRS]
+    for earlier, later in pairwise(year_rows(year, years).values()):
+        tree = shapely.STRtree(shapes[later])
+        pairs = tree.query(shapes[earlier], predicate="dwithin", distance=reach[earlier])
+        pairs = pairs.T + (earlier.start, later.start)
+        found.append(pairs[_ground_m(shapes[pairs[:, 0]], shapes[pairs[:, 1]]) <= buffer_m])
+    return np.concatenate(found)
+
+
+def confirmed(count: int, pairs: np.ndarray) -> np.ndarray:
+    """Which of ``count`` polygons occur in a pair: (count,) bool."""
+    mask = np.zeros(count, dtype=bool)
+    mask[pairs.ravel()] = True
+    return mask
+
+
+def _project(lonlat: np.ndarray) -> np.ndarray:
+    return np.column_stack(_TO_MERCATOR.transform(*lonlat.T))
+
+
+def _ground_m(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Geodesic length of the shortest lines between polygons in Web Mercator: (n,) metres."""
+    if not len(first):
+        return np.empty(0)
+    ends = shapely.get_coordinates(shapely.shortest_line(first, second))
+    lon, lat = _TO_MERCATOR.transform(*ends.T, direction="INVERSE")
+    # Lists, as pyproj takes an array of one for a number.
+    return np.array(_GEOD.inv(*(values.tolist() for values in (lon[::2], lat[::2], lon[1::2], lat[1::2])))[2])

@@ -1,0 +1,132 @@
+"""Polygons out of any vector file: valid, flat, in degrees, with an account of what was mended or left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import shapely
+from pyogrio.errors import DataSourceError
+
+from segmentation.errors import PipelineError
+
+# A polygon this wide is one cut at the antimeridian whose parts lie on both sides of the map.
+_WRAPPED_DEG = 180.0
+
+
+@dataclass(frozen=True)
+class Account:
+    """What became of the rows of a file.
+
+    Attributes:
+        read: number of rows.
+        repaired: number of geometries that were invalid, or mixed with lines or points, and have been mended.
+        flattened: number of geometries whose heights or measures were left out.
+        dropped: number of rows left out, by reason.
+    """
+
+    read: int
+    repaired: int
+    flattened: int
+    dropped: dict[str, int]
+
+
+def read_vector(path: Path) -> gpd.GeoDataFrame:
+    """The first layer with polygons of any file that OGR reads, as it is.
+
+    Raises:
+        PipelineError: no such file, not a vector file, no layer with geometries, or no CRS.
+    """
+    if not path.exists():
+        raise PipelineError(f"no polygons at {path}: no such file")
+    try:
+        layers = pyogrio.list_layers(path)
+        if not len(layers):
+            raise PipelineError(f"{path} holds no layer; mining polygons are needed")
+        name = next((name for name, kind in layers if kind and "Polygon" in kind), layers[0, 0])
+        frame = gpd.read_file(path, layer=name)
+    except DataSourceError as error:
+        raise PipelineError(f"{path} cannot be read as a vector file: {str(error).split(';')[0]}") from None
+    if not isinstance(frame, gpd.GeoDataFrame):
+        raise PipelineError(f"{path} holds no polygon ({len(frame)} rows read); mining polygons are needed")
+    if frame.crs is None:
+        raise PipelineError(f"{path} does not say its CRS; set one (for example ogr2ogr -a_srs EPSG:4326)")
+    return frame
+
+
+def clean(frame: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, Account]:
+    """Keep the areas: repair what is invalid, leave out heights, lines, points and what is empty.
+
+    Args:
+        frame: any geometries, any CRS, any columns.
+
+    Returns:
+        The rows that hold an area, with Polygons and MultiPolygons in EPSG:4326 and the columns unchanged, and
+        what became of the others.
+    """
+    raw = frame.geometry.to_numpy()
+    empty = shapely.is_missing(raw) | shapely.is_empty(raw)
+    height = ~empty & (shapely.has_z(raw) | shapely.has_m(raw))
+    areas = polygonal(raw)
+    none = shapely.is_empty(areas)
+    mixed = shapely.get_type_id(raw) == shapely.GeometryType.GEOMETRYCOLLECTION
+    odd = ~empty & ~none & (mixed | ~shapely.is_valid(raw))
+    degrees = gpd.GeoSeries(areas, crs=frame.crs).to_crs("EPSG:4326").to_numpy()
+    outside = ~none & ~np.isfinite(shapely.bounds(degrees)).all(axis=1)
+    if frame.crs != "EPSG:4326":
+        # Only vertices are projected: a long edge may then cut off a vertex that it passed closely.
+        degrees = np.where(outside, degrees, polygonal(np.where(outside, shapely.Polygon(), degrees)))
+        none |= ~outside & shapely.is_empty(degrees)
+    across = ~none & ~outside & crosses_antimeridian(shapely.bounds(degrees))
+    reasons = {
+        "no geometry": empty,
+        "not a polygon": none & ~empty,
+        "coordinates outside the CRS": outside,
+        "on both sides of the antimeridian": across,
+    }
+    kept = ~(none | outside | across)
+    account = Account(
+        read=len(frame),
+        repaired=int((odd & kept).sum()),
+        flattened=int((height & kept).sum()),
+        dropped={reason: int(rows.sum()) for reason, rows in reasons.items() if rows.any()},
+    )
+    attributes = frame[kept].drop(columns=frame.geometry.name)
+    return gpd.GeoDataFrame(attributes, geometry=degrees[kept], crs="EPSG:4326").reset_index(drop=True), account
+
+
+def crosses_antimeridian(bounds_deg: np.ndarray) -> np.ndarray:
+    """Polygons with parts at both ends of the map, or with longitudes beyond 180 degrees: their area is not defined."""
+    west, _, east, _ = bounds_deg.reshape(-1, 4).T
+    return (east - west > _WRAPPED_DEG) | (west < -180) | (east > 180)
+
+
+def polygonal(geometries: np.ndarray) -> np.ndarray:
+    """The areas of geometries: (n,) valid 2-D Polygons or MultiPolygons; what has no area becomes an empty Polygon."""
+    flat = shapely.force_2d(np.asarray(geometries, dtype=object))
+    areal = np.isin(shapely.get_type_id(flat), (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
+    odd = ~(areal & shapely.is_valid(flat) & ~shapely.is_empty(flat))
+    if odd.any():
+        flat[odd] = _areas_of(shapely.make_valid(flat[odd]))
+    return flat
+
+
+def _areas_of(collections: np.ndarray) -> np.ndarray:
+    """The polygons within valid geometries of any type, one Polygon or MultiPolygon each."""
+    parts, owner = shapely.get_parts(collections, return_index=True)
+    parts, inner = shapely.get_parts(parts, return_index=True)  # a collection may hold multipolygons
+    owner = owner[inner]
+    areal = (shapely.get_type_id(parts) == shapely.GeometryType.POLYGON) & ~shapely.is_empty(parts)
+    parts, owner = parts[areal], owner[areal]
+    result = np.full(len(collections), shapely.Polygon(), dtype=object)
+    count = np.bincount(owner, minlength=len(collections))
+    many = count[owner] > 1
+    result[owner[~many]] = parts[~many]
+    if many.any():
+        rows, place = np.unique(owner[many], return_inverse=True)
+        # A union, as the areas of a collection may overlap or share an edge.
+        result[rows] = shapely.union_all(shapely.multipolygons(parts[many], indices=place)[:, None], axis=1)
+    return result

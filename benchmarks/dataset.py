@@ -1,7 +1,8 @@
 """Step 1 with all quads on disk: chips a second, memory and bytes as the number of windows grows.
 
 Beside it the plain way of the published scripts: for every polygon scan all others for neighbours, merge the whole
-quads that its window touches, cut, draw the mask, write. Both use two processes and the same quads and polygons.
+quads that its window touches, cut, draw the mask, write. It runs in one process, as published, and in two, as ours
+does, on the same quads and polygons.
 """
 
 from __future__ import annotations
@@ -74,14 +75,19 @@ def _no_client() -> None:
     raise AssertionError("all quads are on disk")
 
 
-def plain(workspace: Workspace, labels: gpd.GeoDataFrame) -> None:
+def plain(workspace: Workspace, labels: gpd.GeoDataFrame, workers: int = 1) -> None:
     """The same chips and masks, polygon by polygon."""
     plan = plan_windows(labels, GRID)
     quads = quads_by_window(plan, GRID).groupby("window")["quad"].agg(list)
     folder = workspace.year(2019)
     cut = partial(_plain_one, labels, plan, quads, folder.quads / MOSAIC, folder.path)
-    with ProcessPoolExecutor(WORKERS, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         list(pool.map(cut, range(len(plan)), chunksize=max(1, len(plan) // 8)))
+
+
+def plain_twice(workspace: Workspace, labels: gpd.GeoDataFrame) -> None:
+    """The plain way in two processes."""
+    plain(workspace, labels, WORKERS)
 
 
 def _plain_one(
@@ -122,6 +128,7 @@ def bytes_share(cache: QuadCache, labels: gpd.GeoDataFrame) -> tuple[float, floa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--plain", type=int, nargs="*", default=[100], help="numbers of windows for the plain way")
+    parser.add_argument("--plain-twice", type=int, nargs="*", default=[100], help="likewise in two processes")
     parser.add_argument("--ours", type=int, nargs="*", default=[100, 1_000, 10_000], help="and for ours")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
@@ -130,7 +137,7 @@ def main() -> None:
         part, whole = bytes_share(cache, polygons(100))
         print(f"compressed blocks a window touches {part:.2f} MB, whole quads {whole:.1f} MB: {part / whole:.1%}\n")
         print("| windows | way | seconds | chips a second | peak memory of a worker, MB |\n|---:|---|---:|---:|---:|")
-        for way, sizes in ((ours, options.ours), (plain, options.plain)):
+        for way, sizes in ((ours, options.ours), (plain, options.plain), (plain_twice, options.plain_twice)):
             for count in sizes:
                 workspace = Workspace(Path(root) / f"{way.__name__}-{count}")
                 (workspace.root / "tiff_tiles").mkdir(parents=True)

@@ -53,17 +53,17 @@ def encode(pixels: Pixels, encoding: str = STRETCH) -> np.ndarray:
     return np.where(pixels.valid, dn, np.uint8(NO_DATA))
 
 
-def write_chip(path: Path, pixels: Pixels, transform: Affine, tags: dict[str, str], encoding: str = STRETCH) -> None:
+def write_chip(path: Path, dn: np.ndarray, transform: Affine, tags: dict[str, str], encoding: str = STRETCH) -> None:
     """Write a chip whole.
 
     Args:
         path: the GeoTIFF to write.
-        pixels: what the source shows.
+        dn: (bands, 512, 512) uint8, from ``encode``.
         transform: of the chip, EPSG:3857.
         tags: facts to keep in the file, such as the mosaic's name.
-        encoding: ``STRETCH`` or ``PUBLISHED``.
+        encoding: of the DN; scale and offset are stored for ``STRETCH``.
     """
-    count = len(pixels.reflectance)
+    count = len(dn)
     with (
         whole_file(path) as partial,
         rasterio.open(
@@ -78,7 +78,7 @@ def write_chip(path: Path, pixels: Pixels, transform: Affine, tags: dict[str, st
             alpha="NO",
         ) as chip,
     ):
-        chip.write(encode(pixels, encoding))
+        chip.write(dn)
         chip.descriptions = BAND_NAMES[:count]
         chip.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.undefined)[:count]
         if encoding == STRETCH:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segmentation.chips import STRETCH, read_chip, write_chip
+from segmentation.chips import STRETCH, encode, read_chip, write_chip
 from segmentation.grid import CHIP_PX, Grid
 from segmentation.imagery import WindowReader
 from segmentation.masks import IGNORE, MINE, draw_mask, read_mask, write_mask
@@ -88,28 +88,28 @@ def cut_batch(jobs: list[CutJob]) -> list[Outcome]:
 
 def cut(job: CutJob) -> Outcome:
     """Read a window, write its mask and its chip; a window that has both is only measured."""
-    if not job.chip.exists() or (job.mask is not None and not job.mask.exists()):
-        pixels = job.reader.read(job.col, job.row, job.side_px)
-        valid_share = float(pixels.valid.mean())
-        if valid_share < LEAST_VALID:
-            return Outcome(job.position, TOO_LITTLE_DATA, valid_share)
-        transform = job.grid.window_transform(job.col, job.row, job.side_px // CHIP_PX)
-        if job.mask is not None:
-            write_mask(job.mask, draw_mask(job.polygons_3857, transform, pixels.valid), transform)
-        write_chip(job.chip, pixels, transform, job.tags, job.encoding)
-    return measure(job)
+    if job.chip.exists() and (job.mask is None or job.mask.exists()):
+        return _outcome(job, read_chip(job.chip), None if job.mask is None else read_mask(job.mask))
+    pixels = job.reader.read(job.col, job.row, job.side_px)
+    valid_share = float(pixels.valid.mean())
+    if valid_share < LEAST_VALID:
+        return Outcome(job.position, TOO_LITTLE_DATA, valid_share)
+    transform = job.grid.window_transform(job.col, job.row, job.side_px // CHIP_PX)
+    mask = None
+    if job.mask is not None:
+        mask = draw_mask(job.polygons_3857, transform, pixels.valid)
+        write_mask(job.mask, mask, transform)
+    dn = encode(pixels, job.encoding)
+    write_chip(job.chip, dn, transform, job.tags, job.encoding)
+    return _outcome(job, dn, mask)
 
 
-def measure(job: CutJob) -> Outcome:
-    """The figures of a window that has been cut, read from its files."""
-    dn = read_chip(job.chip)
+def _outcome(job: CutJob, dn: np.ndarray, mask: np.ndarray | None) -> Outcome:
+    """The figures of a chip (bands, 512, 512) and its mask (512, 512)."""
     valid = dn.any(axis=0)
     # Counted by value: pixels without data are 0 and add nothing.
     counts = np.stack([np.bincount(band.ravel(), minlength=256) for band in dn])
     value = np.arange(256)
     sums = BandSums(int(valid.sum()), counts @ value, counts @ value**2)
-    mine_share = None
-    if job.mask is not None:
-        mask = read_mask(job.mask)
-        mine_share = float((mask == MINE).sum() / max((mask != IGNORE).sum(), 1))
+    mine_share = None if mask is None else float((mask == MINE).sum() / max((mask != IGNORE).sum(), 1))
     return Outcome(job.position, WRITTEN, float(valid.mean()), mine_share, sums)

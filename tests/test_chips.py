@@ -28,7 +28,7 @@ def pixels(request, rng):
 @pytest.fixture
 def chip(tmp_path, pixels):
     path = tmp_path / "img_dir" / "train" / "17.tif"
-    write_chip(path, pixels, TRANSFORM, {"WINDOW": "17", "MOSAIC": "planet_medres"})
+    write_chip(path, encode(pixels), TRANSFORM, {"WINDOW": "17", "MOSAIC": "planet_medres"})
     return path
 
 
@@ -84,7 +84,7 @@ def test_a_chip_is_a_single_file(chip):
 
 
 def test_the_same_pixels_give_the_same_bytes(chip, pixels, tmp_path):
-    write_chip(tmp_path / "again.tif", pixels, TRANSFORM, {"WINDOW": "17", "MOSAIC": "planet_medres"})
+    write_chip(tmp_path / "again.tif", encode(pixels), TRANSFORM, {"WINDOW": "17", "MOSAIC": "planet_medres"})
     assert (tmp_path / "again.tif").read_bytes() == chip.read_bytes()
 
 
@@ -98,7 +98,7 @@ def test_stock_mmsegmentation_reads_a_chip_as_blue_green_red(chip, pixels):
 def test_stock_mmsegmentation_reads_the_near_infrared_unchanged(tmp_path, rng):
     transforms = pytest.importorskip("mmcv.transforms")
     pixels = pixels_of(rng)
-    write_chip(tmp_path / "c.tif", pixels, TRANSFORM, {})
+    write_chip(tmp_path / "c.tif", encode(pixels), TRANSFORM, {})
     image = transforms.LoadImageFromFile(color_type="unchanged")({"img_path": str(tmp_path / "c.tif")})["img"]
     np.testing.assert_array_equal(image, encode(pixels)[[2, 1, 0, 3]].transpose(1, 2, 0))
 
@@ -112,7 +112,7 @@ def test_the_published_encoding_wraps_as_16_bit_numbers_do(dn):
 
 
 def test_the_published_encoding_claims_no_reflectance(tmp_path, pixels):
-    write_chip(tmp_path / "p.tif", pixels, TRANSFORM, {}, PUBLISHED)
+    write_chip(tmp_path / "p.tif", encode(pixels, PUBLISHED), TRANSFORM, {}, PUBLISHED)
     with rasterio.open(tmp_path / "p.tif") as chip:
         assert chip.scales == (1.0,) * chip.count
         assert chip.offsets == (0.0,) * chip.count

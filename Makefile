@@ -39,6 +39,8 @@ lint: $(VENV)/ready-to-test
 benchmark: $(VENV)/ready
 	$(RUN) -m benchmarks.read_windows
 	$(RUN) -m benchmarks.join_polygons
+	$(RUN) -m benchmarks.planning
+	$(RUN) -m benchmarks.dataset
 
 clean:
 	rm -rf $(VENV)

@@ -17,8 +17,8 @@ import geopandas as gpd
 import numpy as np
 import pyogrio
 import shapely
-from timing import compare
 
+from benchmarks.timing import compare
 from segmentation.grid import CRS
 from segmentation.panel.temporal import confirmed, consecutive_overlaps
 from segmentation.windows import WRITTEN

@@ -63,17 +63,17 @@ def cut_windows(
         encoding: of the chips, see ``segmentation.chips``.
         quiet: no progress bars.
     """
-    todo = np.flatnonzero(uncut(plan, folder, labels is not None))
+    outcomes = _too_little_before(plan, folder)
+    todo = np.flatnonzero(_uncut(plan, folder, labels is not None, outcomes))
     order = todo[reading_order(as_windows(plan.iloc[todo]))]
     windows = as_windows(plan.iloc[order])
     jobs = _Jobs(plan, source, folder, labels, encoding)
-    outcomes = _too_little_before(plan, folder)
     settled = {outcome.position for outcome in outcomes} | set(todo.tolist())
-    done = [position for position in range(len(plan)) if position not in settled]
+    cut_before = [position for position in range(len(plan)) if position not in settled]
     with _Crew(workers, source) as crew, tqdm(total=len(plan), desc="chips", unit="chip", disable=quiet) as bar:
         bar.update(len(outcomes))
-        for start in range(0, len(done), _MEASURED_TOGETHER):
-            crew.cut([jobs.of(position) for position in done[start : start + _MEASURED_TOGETHER]], [], bar)
+        for start in range(0, len(cut_before), _MEASURED_TOGETHER):
+            crew.cut([jobs.of(position) for position in cut_before[start : start + _MEASURED_TOGETHER]], [], bar)
         for batch in _by_quad(source.prepare(windows), windows):
             lost = [Outcome(int(order[item.position]), item.problem) for item in batch if item.problem]
             outcomes += lost
@@ -94,7 +94,11 @@ def cut_windows(
 
 def uncut(plan: gpd.GeoDataFrame, folder: YearFolder, masks: bool) -> np.ndarray:
     """Windows whose pixels have to be read, (n,) bool: those without chip (or mask), unless they show too little."""
-    too_little = {outcome.position for outcome in _too_little_before(plan, folder)}
+    return _uncut(plan, folder, masks, _too_little_before(plan, folder))
+
+
+def _uncut(plan: gpd.GeoDataFrame, folder: YearFolder, masks: bool, too_little_before: list[Outcome]) -> np.ndarray:
+    too_little = {outcome.position for outcome in too_little_before}
     missing = [
         position not in too_little
         and not (folder.chip(split, name).exists() and (not masks or folder.mask(split, name).exists()))

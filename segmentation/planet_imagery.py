@@ -145,7 +145,8 @@ class PlanetImagery:
         """
         self._cache = QuadCache(self._cache.folder)  # as it is now that the year is locked
         position, x, y = self.grid.quads_of(windows)
-        touched = [list(quads) for quads in _grouped(position, zip(x.tolist(), y.tolist(), strict=True), len(windows))]
+        quads = zip(x.tolist(), y.tolist(), strict=True)  # those of the first window, then of the second, and so on
+        touched = [list(islice(quads, count)) for count in np.bincount(position, minlength=len(windows)).tolist()]
         self._uses = _Uses(touched)
         pending = [len(quads) for quads in touched]
         for quad in self._settle(windows):
@@ -253,9 +254,3 @@ class _Uses:
                 if self._left[quad] == 0:
                     freed.append(quad)
         return freed
-
-
-def _grouped(position: np.ndarray, items: Iterator[Quad], groups: int) -> Iterator[Iterator[Quad]]:
-    """Items cut into groups where ``position`` (ascending, 0 to groups - 1, none missing) changes."""
-    for count in np.bincount(position, minlength=groups).tolist():
-        yield list(islice(items, count))

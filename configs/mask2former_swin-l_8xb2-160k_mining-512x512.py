@@ -35,23 +35,30 @@ test_pipeline = [
     dict(type="PackSegInputs"),
 ]
 
-
-def _chips(split, pipeline):
-    return dict(
-        _delete_=True,
-        type="BaseSegDataset",
-        data_root=data_root,
-        metainfo=metainfo,
-        img_suffix=".tif",
-        seg_map_suffix=".tif",
-        data_prefix=dict(img_path=f"img_dir/{split}", seg_map_path=f"ann_dir/{split}"),
-        pipeline=pipeline,
+_dataset = dict(
+    _delete_=True,
+    type="BaseSegDataset",
+    data_root=data_root,
+    metainfo=metainfo,
+    img_suffix=".tif",
+    seg_map_suffix=".tif",
+)
+train_dataloader = dict(
+    batch_size=2,
+    dataset=dict(
+        data_prefix=dict(img_path="img_dir/train", seg_map_path="ann_dir/train"), pipeline=train_pipeline, **_dataset
+    ),
+)
+val_dataloader = dict(
+    dataset=dict(
+        data_prefix=dict(img_path="img_dir/val", seg_map_path="ann_dir/val"), pipeline=test_pipeline, **_dataset
     )
-
-
-train_dataloader = dict(batch_size=2, dataset=_chips("train", train_pipeline))
-val_dataloader = dict(dataset=_chips("val", test_pipeline))
-test_dataloader = dict(dataset=_chips("test", test_pipeline))
+)
+test_dataloader = dict(
+    dataset=dict(
+        data_prefix=dict(img_path="img_dir/test", seg_map_path="ann_dir/test"), pipeline=test_pipeline, **_dataset
+    )
+)
 val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU", "mFscore"])
 test_evaluator = val_evaluator
 train_cfg = dict(max_iters=160000, val_interval=16000)

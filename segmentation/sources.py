@@ -1,0 +1,204 @@
+"""The imagery that a user names with ``--imagery``, each source with the options that are its own."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from segmentation import cli
+from segmentation.api_key import find_api_key
+from segmentation.demo import DEMO_KEY, standin
+from segmentation.demo.inputs import write_demo_polygons
+from segmentation.errors import PipelineError
+from segmentation.grid import Grid
+from segmentation.imagery import ImagerySource
+from segmentation.mosaics import candidate_mosaics, default_mosaic
+from segmentation.planet import API_URL, PlanetClient
+from segmentation.planet_imagery import WHOLE_QUADS, WINDOWS_ONLY, PlanetImagery
+from segmentation.raster_imagery import RasterImagery
+from segmentation.rasters import COLOURS, Reflectance
+from segmentation.workspace import Workspace, read_json
+
+PLANET, FILES = "planet", "files"
+
+# What all years of a workspace have to share: a model, and a panel, must see the same kind of imagery every year.
+_SHARED = ("imagery", "level", "bands")
+
+
+@dataclass(frozen=True)
+class Source:
+    """How a source of imagery is offered.
+
+    Attributes:
+        title: of its options in the help.
+        options: adds its own options to a group of a parser and returns them.
+        make: makes it from the command line; what has to end with the run goes onto the stack.
+    """
+
+    title: str
+    options: Callable[[argparse._ArgumentGroup], list[argparse.Action]]
+    make: Callable[[argparse.Namespace, Workspace, ExitStack], ImagerySource]
+
+
+def add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Action]]:
+    """Add ``--imagery``, what all sources understand, and each one's own options; the latter by source."""
+    parser.add_argument(
+        "--imagery",
+        nargs="+",
+        default=[PLANET],
+        metavar="SOURCE",
+        help=f"where the imagery comes from: {PLANET}, or rasters of your own, files and folders of them "
+        f"(default: {PLANET})",
+    )
+    parser.add_argument(
+        "--level",
+        type=cli.level,
+        metavar="Z",
+        help="level of the pixel grid, 256 * 2^Z pixels around the world (default: 15 for Planet, 4.78 m; "
+        "else the one nearest to the imagery's pixels, 14 for 10 m)",
+    )
+    parser.add_argument(
+        "--max-rps", type=float, default=5.0, metavar="N", help="requests a second at most (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--tries", type=cli.positive, default=8, metavar="N", help="tries of a failing request (default: %(default)s)"
+    )
+    return {kind: source.options(parser.add_argument_group(source.title)) for kind, source in SOURCES.items()}
+
+
+def check_options(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, offered: dict[str, list[argparse.Action]]
+) -> None:
+    """Refuse the options of another source than the one that is named: they would do nothing."""
+    kind = kind_of(options.imagery)
+    if options.demo and kind != PLANET:
+        parser.error("--demo brings its own imagery: leave out --imagery")
+    for other, actions in offered.items():
+        for action in actions:
+            if other != kind and getattr(options, action.dest) != action.default:
+                parser.error(f"{action.option_strings[0]} is for --imagery {other}, not for {kind}")
+
+
+def kind_of(imagery: list[str]) -> str:
+    """The source that ``--imagery`` names: a key of ``SOURCES``."""
+    return imagery[0] if len(imagery) == 1 and imagery[0] in SOURCES and imagery[0] != FILES else FILES
+
+
+@contextmanager
+def open_imagery(options: argparse.Namespace, workspace: Workspace) -> Iterator[ImagerySource]:
+    """The imagery that the command line names, while the block lasts."""
+    with ExitStack() as stack:
+        yield SOURCES[kind_of(options.imagery)].make(options, workspace, stack)
+
+
+def refuse_mixture(workspace: Workspace, year: int, settings: dict[str, str | int]) -> None:
+    """Make sure that the other years of a workspace were made from imagery of the same kind.
+
+    Raises:
+        PipelineError: they were not.
+    """
+    for other in workspace.years():
+        before = read_json(workspace.year(other).settings)
+        if other == year or not before:
+            continue
+        changed = [name for name in _SHARED if before.get(name) != settings.get(name)]
+        if changed:
+            was, now = (" ".join(f"{name} {made.get(name)}" for name in changed) for made in (before, settings))
+            raise PipelineError(
+                f"{other} in this workspace was made from other imagery ({was}) than {year} would be ({now}): "
+                "years are compared with each other; choose another --data-root"
+            )
+
+
+def _planet_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:
+    return [
+        group.add_argument("--mosaic", metavar="NAME", help="Planet mosaic (default: the one that shows the year)"),
+        group.add_argument(
+            "--cloud-free",
+            action="store_true",
+            help="take each quad from the least cloudy of the year's mosaics, as the study (default: one mosaic)",
+        ),
+        group.add_argument(
+            "--fetch",
+            choices=[WHOLE_QUADS, WINDOWS_ONLY],
+            default=WHOLE_QUADS,
+            help="whole quads, or by range requests only the blocks that windows need (default: %(default)s)",
+        ),
+        group.add_argument(
+            "--discard-quads", action="store_true", help="remove each quad once its windows are cut (default: keep it)"
+        ),
+        group.add_argument(
+            "--api-url",
+            default=os.environ.get("PL_API_URL", API_URL),
+            metavar="URL",
+            help="Planet's Basemaps API, or one like it (default: PL_API_URL, else %(default)s)",
+        ),
+    ]
+
+
+def _planet(options: argparse.Namespace, workspace: Workspace, stack: ExitStack) -> PlanetImagery:
+    """Planet's mosaic of the year, or the same from the demo's stand-in."""
+    if options.level not in {None, Grid().level}:
+        raise PipelineError(f"Planet's basemaps are at level {Grid().level}: leave out --level")
+    mosaic = options.mosaic or default_mosaic(options.year)
+    if options.demo:
+        write_demo_polygons(workspace.polygons)
+        api_url, key = stack.enter_context(standin(workspace.root / "planet")), lambda: DEMO_KEY
+    else:
+        api_url, key = options.api_url, find_api_key
+
+    def client() -> PlanetClient:
+        return PlanetClient(key(), api_url, options.max_rps, options.tries, options.workers)
+
+    candidates = candidate_mosaics(options.year) if options.cloud_free else ()
+    quads = workspace.year(options.year).quads
+    fetch, discard = options.fetch, options.discard_quads
+    return PlanetImagery(client, mosaic, quads, candidates, fetch, discard, options.workers, options.quiet)
+
+
+def _file_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:
+    return [
+        group.add_argument(
+            "--bands",
+            type=_bands,
+            metavar="R,G,B[,NIR]",
+            help="red, green, blue and maybe near infrared, by number (from 1) or description "
+            "(default: by the files' descriptions and colours)",
+        ),
+        group.add_argument(
+            "--reflectance-scale",
+            type=_reflectance,
+            metavar="SCALE[,OFFSET]",
+            help="reflectance = value x SCALE + OFFSET, such as 0.0001 (default: as the files say)",
+        ),
+    ]
+
+
+def _files(options: argparse.Namespace, workspace: Workspace, stack: ExitStack) -> RasterImagery:
+    """The user's own rasters."""
+    paths = [Path(path) for path in options.imagery]
+    return RasterImagery(paths, options.bands, options.reflectance_scale, options.level, options.quiet)
+
+
+def _bands(text: str) -> tuple[str, ...]:
+    bands = tuple(band.strip() for band in text.split(","))
+    if len(bands) not in {len(COLOURS) - 1, len(COLOURS)} or not all(bands):
+        raise argparse.ArgumentTypeError(f"{text!r} names no 3 or 4 bands")
+    return bands
+
+
+def _reflectance(text: str) -> Reflectance:
+    try:
+        return Reflectance(*(float(part) for part in text.split(",")))
+    except (ValueError, TypeError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no scale, or scale and offset") from None
+
+
+SOURCES = {
+    PLANET: Source("Planet's basemaps", _planet_options, _planet),
+    FILES: Source("rasters of your own", _file_options, _files),
+}

@@ -35,7 +35,10 @@ WATER, CLOUD_TOP = np.array([0.02, 0.03, 0.015, 0.01]), np.array([0.9, 0.9, 0.9,
 EARTH_SEARCH = ("red", "green", "blue", "nir", "scl")
 PLANETARY_COMPUTER = ("B04", "B03", "B02", "B08", "SCL")
 PIXEL_M = 10
-_FINER = 10
+# Of the ground, in reflectance: files are then larger than their heads.
+NOISE = 0.001
+_FINER = 5
+
 _STARTS_S = 20
 
 
@@ -95,19 +98,21 @@ class Scene:
         return f"S2A_{self.tile}_{self.day.replace('-', '')}_{self.baseline.replace('.', '')}_{self.cloud:g}_L2A"
 
 
-def ground_of(tile, shape):
-    """Reflectance (4, h, w) of forest with a strip of water in the west, and bare ground in a shape (in the UTM)."""
+def ground_of(tile, shape_3857):
+    """Reflectance (4, h, w) of forest with a strip of water in the west, and bare ground in a shape."""
     side = tile.side_px
+    to_utm = Transformer.from_crs(3857, tile.epsg, always_xy=True)
+    shape = shapely.transform(shape_3857, to_utm.transform, interleaved=False)
     fine = tile.transform * Affine.scale(1 / _FINER)
     share = rasterize([shape], (side * _FINER, side * _FINER), transform=fine)
     share = share.reshape(side, _FINER, side, _FINER).mean(axis=(1, 3), dtype="float64")
     ground = FOREST[:, None, None] + (BARE_GROUND - FOREST)[:, None, None] * share
-    ground[:, :, : max(side // 50, 2)] = WATER[:, None, None]
-    return ground
+    ground[:, :, : side // 50] = WATER[:, None, None]
+    return ground + np.random.default_rng(1).uniform(-NOISE, NOISE, ground.shape)
 
 
-def write_scene(folder, tile, scene, ground):
-    """The files of a scene, and its item; the item's addresses lack the host."""
+def write_scene(folder, tile, scene, ground, url):
+    """The files of a scene, which are to be served at an address; its item."""
     place = folder / scene.name
     place.mkdir(parents=True)
     covered = int(scene.clouds * tile.side_px)
@@ -124,10 +129,10 @@ def write_scene(folder, tile, scene, ground):
         with rasterio.open(place / f"{name}.tif", "w", dtype=dtype, **profile, **shape) as file:
             file.write(band.astype(dtype), 1)
             file.build_overviews([2, 4], rasterio.enums.Resampling.nearest)
-    return _item(tile, scene)
+    return _item(tile, scene, url)
 
 
-def _item(tile, scene):
+def _item(tile, scene, url):
     outline = tile.outline()
     described = {"data_type": "uint16", "nodata": 0, "spatial_resolution": PIXEL_M}
     if scene.listed is not None:
@@ -155,7 +160,7 @@ def _item(tile, scene):
         "links": [],
         "assets": {
             name: {
-                "href": f"/{scene.name}/{name}.tif",
+                "href": f"{url}/{scene.name}/{name}.tif",
                 "type": "image/tiff; application=geotiff; profile=cloud-optimized",
                 "roles": ["data"],
                 "raster:bands": [described if name != scene.assets[-1] else {"data_type": "uint8", "nodata": 0}],
@@ -172,19 +177,20 @@ class Storage:
     Attributes:
         folder: of the files.
         signature: what has to stand in the query of an address; None where anybody may read.
-        broken: paths that answer 503 for ever.
-        faults: used up one a request for a file: a status, or ``reset``.
+        gives: the signature of the tokens that it gives; None for the one that it wants.
+        broken: how many requests for a path are answered before it is 503 for ever.
+        faults: used up one a request for a file: a status, ``reset``, or None for none.
         asked: method and path with query of every request, for files and for tokens.
         sent: bytes of files.
     """
 
     folder: Path
     signature: str | None = None
-    broken: set = field(default_factory=set)
+    gives: str | None = None
+    broken: dict = field(default_factory=dict)
     faults: list = field(default_factory=list)
     asked: list = field(default_factory=list)
     sent: int = 0
-    lasts: str = "2099-01-01T00:00:00Z"
 
     def __post_init__(self):
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -194,6 +200,12 @@ class Storage:
     @property
     def sas_url(self):
         return f"{self.url}/api/sas/v1/token/{COLLECTION}"
+
+    def calm(self):
+        """Forget what happened, and let everything go well."""
+        for gone in (self.asked, self.broken, self.faults):
+            gone.clear()
+        self.signature = self.gives = None
 
     def files_asked(self):
         return [path for _, path in self.asked if "/token/" not in path]
@@ -212,12 +224,15 @@ class Storage:
                 storage.asked.append((self.command, self.path))
                 parts = urlsplit(self.path)
                 if "/token/" in parts.path:
-                    token = {"msft:expiry": storage.lasts, "token": f"se=2099&sig={storage.signature}"}
+                    query = f"se=2099&sig={storage.gives or storage.signature}"
+                    token = {"msft:expiry": "2099-01-01T00:00:00Z", "token": query}
                     return self._answer(200, json.dumps(token).encode())
                 if parts.path in storage.broken:
-                    return self._answer(503)
-                if storage.faults:
-                    fault = storage.faults.pop(0)
+                    storage.broken[parts.path] -= 1
+                    if storage.broken[parts.path] < 0:
+                        return self._answer(503)
+                fault = storage.faults.pop(0) if storage.faults else None
+                if fault is not None:
                     return self._reset() if fault == "reset" else self._answer(fault)
                 if storage.signature and parse_qs(parts.query).get("sig") != [storage.signature]:
                     return self._answer(403)

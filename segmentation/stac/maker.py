@@ -55,7 +55,8 @@ class CompositeMaker:
         self._catalogue, self._pixels, self._store, self._grid = catalogue, pixels, store, grid
         self._choice, self._period = choice, period
         self._searches: Once[list[pystac.Item]] = Once()
-        self._around, self._left = _cells(windows, grid)
+        self._bounds = dict(zip(squares_of(windows), _bounds_4326(windows, grid), strict=True))
+        self._around, self._left = _cells(self._bounds)
         self._lock = Lock()
 
     def make(self, square: Square) -> CompositeRecord:
@@ -72,7 +73,7 @@ class CompositeMaker:
 
     def _make(self, square: Square, scenes: Sequence[pystac.Item]) -> CompositeRecord:
         col, row, side_px = square
-        bounds = bounds_4326(Windows(*(np.array([value]) for value in square)), self._grid)[0]
+        bounds = self._bounds[square]
         looks = looks_at(bounds, scenes, self._choice.max_cloud)
         if not looks:
             return CompositeRecord(NOT_COVERED, reason=NO_SCENES)
@@ -121,7 +122,7 @@ def cell_of(square: Square) -> Cell:
     return square[0] // QUAD_PX, square[1] // QUAD_PX
 
 
-def bounds_4326(windows: Windows, grid: Grid) -> np.ndarray:
+def _bounds_4326(windows: Windows, grid: Grid) -> np.ndarray:
     """Bounds of windows in degrees, (n, 4): west, south, east, north."""
     minx, miny, maxx, maxy = grid.window_bounds(windows).T
     west, south = mercator_to_lonlat(minx, miny)
@@ -129,14 +130,13 @@ def bounds_4326(windows: Windows, grid: Grid) -> np.ndarray:
     return np.column_stack([west, south, east, north])
 
 
-def _cells(windows: Windows, grid: Grid) -> tuple[dict[Cell, np.ndarray], Counter[Cell]]:
+def _cells(bounds: dict[Square, np.ndarray]) -> tuple[dict[Cell, np.ndarray], Counter[Cell]]:
     """The bounds (degrees) of all windows of a cell together, and their number, by cell."""
-    members: dict[Cell, list[int]] = defaultdict(list)
-    for position, square in enumerate(squares_of(windows)):
-        members[cell_of(square)].append(position)
-    bounds = bounds_4326(windows, grid)
+    members: dict[Cell, list[np.ndarray]] = defaultdict(list)
+    for square, window in bounds.items():
+        members[cell_of(square)].append(window)
     around = {
-        cell: np.concatenate([bounds[inside, :2].min(axis=0), bounds[inside, 2:].max(axis=0)])
+        cell: np.concatenate([np.min(inside, axis=0)[:2], np.max(inside, axis=0)[2:]])
         for cell, inside in members.items()
     }
     return around, Counter({cell: len(inside) for cell, inside in members.items()})

@@ -35,8 +35,6 @@ _USUAL_PIXEL_M = 10.0
 _SAME_SIZE = 1.001
 _COARSE_PX = 256
 _FAILURES = (RasterioError, ValueError)
-# What GDAL says when a storage refuses: the token may have ended while scenes were read.
-_FORBIDDEN = "403"
 
 log = logging.getLogger(__name__)
 
@@ -125,8 +123,9 @@ class ScenePixels:
         try:
             return load()
         except _FAILURES as error:
-            if not signed or _FORBIDDEN not in str(error):
+            if not signed:
                 raise _lost(scene, error) from None
+        # GDAL does not always say that the storage refused; the token may have ended, so another one gets a try.
         self._tokens.refused(signed)
         try:
             return load()
@@ -177,15 +176,17 @@ def _configure_gdal(tries: int) -> None:
         GDAL_INGESTED_BYTES_AT_OPEN="32768",
         GDAL_HTTP_MERGE_CONSECUTIVE_RANGES="YES",
     )
-    for name in ("rasterio._env", "rasterio._err", "odc.loader._rio"):
-        logger = logging.getLogger(name)
-        if not any(isinstance(known, _Murmur) for known in logger.filters):
-            logger.addFilter(_Murmur())
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if name.partition(".")[0] in {"rasterio", "odc"} and isinstance(logger, logging.Logger):
+            logger.addFilter(_MURMUR)
 
 
 class _Murmur(logging.Filter):
     """Passes on what libraries log, softly and without the queries of addresses: they hold tokens."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        log.info("%s", without_query(record.getMessage()))
+        log.log(min(record.levelno, logging.INFO), "%s", without_query(record.getMessage()))
         return False
+
+
+_MURMUR = _Murmur()

@@ -151,7 +151,7 @@ def _item(tile, scene, url):
         "geometry": shapely.geometry.mapping(outline),
         "properties": {
             "datetime": f"{scene.day}T{scene.time}Z",
-            "constellation": "sentinel-2",
+            "constellation": "Sentinel 2" if scene.assets == PLANETARY_COMPUTER else "sentinel-2",
             "eo:cloud_cover": scene.cloud,
             "proj:epsg": tile.epsg,
             "s2:processing_baseline": scene.baseline,

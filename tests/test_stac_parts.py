@@ -86,6 +86,8 @@ def test_other_assets_are_named_and_may_hold_several_bands():
     [
         ({"s2:processing_baseline": "02.14"}, (1e-4, 0)),
         ({"s2:processing_baseline": "04.00"}, (1e-4, -0.1)),
+        ({"s2:processing_baseline": "04.00", "constellation": "Sentinel 2", "platform": "Sentinel-2A"}, (1e-4, -0.1)),
+        ({"s2:processing_baseline": "03.01", "raster": {"raster:bands": [{"scale": 1e-4, "offset": -0.1}]}}, (1e-4, 0)),
         ({"s2:processing_baseline": "05.11"}, (1e-4, -0.1)),
         ({"s2:processing_baseline": "05.11", "earthsearch:boa_offset_applied": True}, (1e-4, 0)),
         ({"raster": {"raster:bands": [{"scale": 2.75e-5, "offset": -0.2}]}}, (2.75e-5, -0.2)),
@@ -140,8 +142,6 @@ def test_looks_come_least_cloudy_first_and_scenes_of_one_day_make_one():
         scene("too cloudy", when="2019-07-09T14:00:00Z", **{"eo:cloud_cover": 95}),
         scene("elsewhere", when="2019-07-12T14:00:00Z", box=(-58, -5, -57, -4)),
     ]
-    for item in scenes[3:5]:
-        item.properties["constellation"] = "sentinel-2"
     looks = looks_at(AMAZON, scenes, max_cloud=80)
     assert [[found.id for found in look.scenes] for look in looks] == [
         ["clear"],
@@ -240,6 +240,14 @@ def test_dark_pixels_decide_on_a_listed_offset(tmp_path, listed, darkest, applie
 def test_scenes_of_the_old_processing_are_not_looked_at(tmp_path):
     offsets = Offsets(RecordFile(tmp_path / "offsets.jsonl"), lambda item: pytest.fail("it has no offset"))
     assert offsets.of(scene(**{"s2:processing_baseline": "02.14"}), Reflectance(1e-4)) == 0
+
+
+def test_a_listed_offset_is_checked_where_the_processing_is_not_known(tmp_path):
+    offsets = Offsets(RecordFile(tmp_path / "offsets.jsonl"), lambda item: np.full(100, DARK * 1e4))
+    assert offsets.of(scene(), Reflectance(1e-4, -0.1)) == 0
+    landsat = scene()
+    landsat.collection_id = "landsat-c2-l2"
+    assert offsets.of(landsat, Reflectance(2.75e-5, -0.2)) == -0.2
 
 
 def test_the_check_says_what_it_found(tmp_path, caplog):

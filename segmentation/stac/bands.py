@@ -70,10 +70,16 @@ def split_name(name: str) -> tuple[str, int]:
     return (asset, int(band)) if asset and band.isdigit() else (name, 1)
 
 
+def is_sentinel2(item: pystac.Item) -> bool:
+    """Whether a scene is one of Sentinel-2's; catalogues write the name differently."""
+    names = item.properties.get("constellation"), item.properties.get("platform"), item.collection_id
+    return any(str(name).lower().replace(" ", "-").startswith("sentinel-2") for name in names)
+
+
 def baseline(item: pystac.Item) -> float | None:
-    """Processing baseline of a Sentinel-2 scene, None for other scenes."""
+    """Processing baseline of a Sentinel-2 scene, None where it is not said and for other scenes."""
     said = next((item.properties[name] for name in _BASELINES if name in item.properties), None)
-    if said is None or not str(item.properties.get("constellation", item.collection_id)).startswith("sentinel-2"):
+    if said is None or not is_sentinel2(item):
         return None
     try:
         return float(said)
@@ -102,7 +108,8 @@ def listed_reflectance(item: pystac.Item, name: str, told: Reflectance | None = 
             f"{item.collection_id} does not say what the numbers of {name} mean; name the reflectance per DN with "
             "--reflectance-scale"
         )
-    if any(item.properties.get(flag) is True for flag in _OFFSET_TAKEN_OFF):
+    old = made_by is not None and made_by < SENTINEL2_SHIFTED_SINCE
+    if old or any(item.properties.get(flag) is True for flag in _OFFSET_TAKEN_OFF):
         return Reflectance(listed.scale)
     return listed
 

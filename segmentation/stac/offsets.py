@@ -15,13 +15,13 @@ import pystac
 
 from segmentation.rasters import Reflectance
 from segmentation.records import RecordFile
-from segmentation.stac.bands import SENTINEL2_OFFSET, SENTINEL2_SHIFTED_SINCE, baseline
+from segmentation.stac.bands import SENTINEL2_OFFSET, SENTINEL2_SHIFTED_SINCE, baseline, is_sentinel2
 from segmentation.stac.once import Once
 
 # A scene of 110 x 110 km has at least this share of water, shade or dense forest.
 _DARK_PERCENT = 1
 # Atmospheric correction makes dark pixels negative now and then, but not a percent of a scene by more than this.
-_DARKEST = -0.01
+_DARKEST = -0.02
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,8 @@ class Offsets:
             item: the scene.
             listed: what its metadata says.
         """
-        if (baseline(item) or 0.0) < SENTINEL2_SHIFTED_SINCE:
+        shifted = (baseline(item) or 0.0) >= SENTINEL2_SHIFTED_SINCE
+        if not (shifted or (listed.offset < 0 and is_sentinel2(item))):
             return listed.offset
         if item.id in self._records:
             checked = Checked(**self._records.get(item.id))

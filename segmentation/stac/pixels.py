@@ -14,6 +14,7 @@ import pystac
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
+from scipy import ndimage
 
 from segmentation.errors import PipelineError
 from segmentation.grid import CHIP_PX, CRS
@@ -28,6 +29,8 @@ from segmentation.stac.tokens import Tokens, without_query
 # Classes of Sentinel-2's scene classification (SCL) that show no ground: no data, defective, cloud shadow, the three
 # of cloud, thin cirrus. Copernicus' own cloudless mosaics leave the same ones out.
 NOT_GROUND = (0, 1, 3, 7, 8, 9, 10)
+# Clouds and their shadows fade out: so much around them is left out too, two pixels of the classification.
+_FADING, _FADING_M = (3, 8, 9, 10), 40.0
 
 # Sentinel-2's, for collections that do not say how large their pixels are.
 _USUAL_PIXEL_M = 10.0
@@ -78,7 +81,7 @@ class ScenePixels:
             smooth, classes = ("average", "mode") if coarser else ("cubic", "nearest")
             if self.bands.classes:
                 seen = self._load(scene, (self.bands.classes,), geobox, classes, "uint8", 0)[0]
-                clear = wanted & ~np.isin(seen, NOT_GROUND)
+                clear = wanted & ~_hidden(seen, chip_pixel_m)
                 if not clear.any():
                     return None
             dn = self._load(scene, self.bands.colours, geobox, smooth, "float32", np.nan)
@@ -131,6 +134,15 @@ class ScenePixels:
             return load()
         except _FAILURES as error:
             raise _lost(scene, error) from None
+
+
+def _hidden(classes: np.ndarray, pixel_m: float) -> np.ndarray:
+    """Where no ground is seen, (h, w) bool, by scene classes (h, w) uint8."""
+    hidden = np.isin(classes, NOT_GROUND)
+    margin_px = round(_FADING_M / pixel_m)
+    if margin_px:
+        hidden |= ndimage.binary_dilation(np.isin(classes, _FADING), iterations=margin_px)
+    return hidden
 
 
 def _load(

@@ -104,6 +104,14 @@ def share(text: str) -> float:
     return value
 
 
+def percentage(text: str) -> float:
+    """An argparse type: a number from 0 to 100."""
+    value = float(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is no percentage")
+    return value
+
+
 def workspace(options: argparse.Namespace) -> Workspace:
     """The workspace that the options name; the demo has its own, so that it never mixes with real data."""
     return Workspace(options.data_root or (DEMO_ROOT if options.demo else DATA_ROOT))

@@ -209,7 +209,7 @@ def _stac_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:
         ),
         group.add_argument(
             "--max-cloud",
-            type=float,
+            type=cli.percentage,
             default=80.0,
             metavar="PERCENT",
             help="scenes with more cloud are left out (default: %(default)g)",

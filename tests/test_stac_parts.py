@@ -1,6 +1,8 @@
 """The parts of the STAC source that need no server: seasons, looks, medians, the meaning of numbers, tokens."""
 
 import argparse
+import subprocess
+import sys
 from datetime import date
 from threading import Barrier, Thread
 
@@ -8,6 +10,8 @@ import numpy as np
 import pystac
 import pytest
 
+import segmentation_dataset_generation as script
+from segmentation import cli
 from segmentation.errors import PipelineError
 from segmentation.rasters import Reflectance
 from segmentation.records import RecordFile
@@ -18,6 +22,7 @@ from segmentation.stac.offsets import Offsets
 from segmentation.stac.once import Once
 from segmentation.stac.seasons import STUDY_SEASON, Season, season
 from segmentation.stac.tokens import token_url, without_query
+from segmentation.workspace import REPOSITORY
 
 EARTH_SEARCH = ("red", "green", "blue", "nir", "scl", "thumbnail")
 PLANETARY_COMPUTER = ("B02", "B03", "B04", "B08", "SCL", "visual")
@@ -296,3 +301,41 @@ def test_only_the_planetary_computer_is_known_to_want_tokens():
 def test_texts_lose_what_stands_behind_question_marks():
     said = "'/vsicurl/https://host/B04.tif?se=2026&sig=abc%2F' not there, https://host/x?sig=d (404)"
     assert without_query(said) == "'/vsicurl/https://host/B04.tif?...' not there, https://host/x?... (404)"
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (("--imagery", "stac:https://host/v1"), "name one collection, stac:URL#COLLECTION"),
+        (("--imagery", "stac:https://host/v1#a", "stac:https://host/v1#b"), "name one collection"),
+        (("--looks", "3"), "--looks is for --imagery stac, not for planet"),
+        (("--imagery", "stac:https://host/v1#a", "--cloud-free"), "--cloud-free is for --imagery planet, not for stac"),
+        (("--imagery", "stac:https://host/v1#a", "--season", "summer"), "'summer' is no season such as 06-01/11-30"),
+        (("--imagery", "stac:https://host/v1#a", "--max-cloud", "120"), "120 is no percentage"),
+    ],
+)
+def test_a_wrong_command_line_is_refused_in_one_line(monkeypatch, capsys, tmp_path, typed, told):
+    monkeypatch.setattr(sys, "argv", ["step_1", "-year=2019", "--data-root", str(tmp_path), "--plan", *typed])
+    with pytest.raises(SystemExit) as left:
+        cli.run(script.main, script.arguments())
+    assert left.value.code == cli.REFUSED
+    [line] = capsys.readouterr().err.splitlines()
+    assert told in line
+
+
+def test_without_its_packages_the_source_says_what_to_install(tmp_path):
+    typed = ["step_1", "-year=2019", "--imagery", "stac:https://host/v1#a", "--data-root", str(tmp_path), "--plan"]
+    program = (
+        f"import runpy, sys; sys.modules['odc.stac'] = None; sys.argv = {typed}; "
+        f"runpy.run_path({str(REPOSITORY / 'segmentation_dataset_generation.py')!r}, run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=REPOSITORY)
+    assert done.returncode == cli.REFUSED
+    assert done.stderr == (
+        "error: --imagery stac needs odc.stac, which is missing: pip install -r requirements-stac.txt\n"
+    )
+
+
+def test_help_does_not_wait_for_the_packages_of_the_source():
+    program = "import sys, segmentation.sources; sys.exit('pystac' in sys.modules or 'odc' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False, cwd=REPOSITORY).returncode == 0

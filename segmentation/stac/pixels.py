@@ -184,6 +184,8 @@ def _configure_gdal(tries: int) -> None:
         GDAL_HTTP_RETRY_CODES=",".join(map(str, TRANSIENT)),
         GDAL_HTTP_CONNECTTIMEOUT=str(connect_s),
         GDAL_HTTP_TIMEOUT=str(read_s),
+        GDAL_HTTP_LOW_SPEED_LIMIT="1000",  # bytes a second
+        GDAL_HTTP_LOW_SPEED_TIME="30",
         # The head of a file in one request, the blocks of a band together.
         GDAL_INGESTED_BYTES_AT_OPEN="32768",
         GDAL_HTTP_MERGE_CONSECUTIVE_RANGES="YES",

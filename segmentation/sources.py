@@ -21,10 +21,11 @@ from segmentation.planet import API_URL, PlanetClient
 from segmentation.planet_imagery import WHOLE_QUADS, WINDOWS_ONLY, PlanetImagery
 from segmentation.raster_imagery import RasterImagery
 from segmentation.rasters import COLOURS, Reflectance
+from segmentation.s2_imagery import LEVEL, MIRROR_URL, QUARTERS, Sentinel2Imagery
 from segmentation.stac.seasons import STUDY_SEASON, season
 from segmentation.workspace import Workspace, read_json
 
-PLANET, FILES, STAC = "planet", "files", "stac"
+PLANET, SENTINEL2, FILES, STAC = "planet", "sentinel2", "files", "stac"
 
 # What all years of a workspace have to share: a model, and a panel, must see the same kind of imagery every year.
 _SHARED = ("imagery", "level", "bands")
@@ -52,15 +53,15 @@ def add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Acti
         nargs="+",
         default=[PLANET],
         metavar="SOURCE",
-        help=f"where the imagery comes from: {PLANET}, {STAC}:URL#COLLECTION, or rasters of your own, files and "
-        f"folders of them (default: {PLANET})",
+        help=f"where the imagery comes from: {PLANET}, {SENTINEL2}, {STAC}:URL#COLLECTION, or rasters of your own, "
+        f"files and folders (default: {PLANET})",
     )
     parser.add_argument(
         "--level",
         type=cli.level,
         metavar="Z",
         help="level of the pixel grid, 256 * 2^Z pixels around the world (default: 15 for Planet, 4.78 m; "
-        "else the one nearest to the imagery's pixels, 14 for 10 m)",
+        "14 for Sentinel-2, 9.55 m; else the one nearest to the finest file's pixels)",
     )
     parser.add_argument(
         "--max-rps", type=float, default=5.0, metavar="N", help="requests a second at most (default: %(default)s)"
@@ -163,6 +164,35 @@ def _planet(options: argparse.Namespace, workspace: Workspace, stack: ExitStack)
     quads = workspace.year(options.year).quads
     fetch, discard = options.fetch, options.discard_quads
     return PlanetImagery(client, mosaic, quads, candidates, fetch, discard, options.workers, options.quiet)
+
+
+def _sentinel2_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:
+    return [
+        group.add_argument(
+            "--quarter", choices=QUARTERS, default="Q3", help="of the year, three months each (default: %(default)s)"
+        ),
+        group.add_argument(
+            "--sentinel2-url",
+            default=MIRROR_URL,
+            metavar="URL",
+            help="a server with YEAR/QUARTER/TILE/BAND.tif (default: %(default)s)",
+        ),
+    ]
+
+
+def _sentinel2(options: argparse.Namespace, workspace: Workspace, stack: ExitStack) -> Sentinel2Imagery:
+    """The cloudless mosaic of a quarter."""
+    return Sentinel2Imagery(
+        options.year,
+        options.quarter,
+        workspace.year(options.year).quads,
+        options.sentinel2_url,
+        LEVEL if options.level is None else options.level,
+        options.max_rps,
+        options.tries,
+        options.workers,
+        options.quiet,
+    )
 
 
 def _file_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:
@@ -269,6 +299,7 @@ def _reflectance(text: str) -> Reflectance:
 
 SOURCES = {
     PLANET: Source("Planet's basemaps", _planet_options, _planet),
+    SENTINEL2: Source("Sentinel-2's cloudless mosaics", _sentinel2_options, _sentinel2),
     FILES: Source("rasters of your own", _file_options, _files),
     STAC: Source("scenes of a STAC collection", _stac_options, _stac),
 }

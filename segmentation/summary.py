@@ -34,8 +34,9 @@ def summarise(polygons: LiteraturePolygons, dataset: Dataset, footprint: Footpri
     lines += [_line(f"  {status}", count) for status, count in windows["status"].value_counts().items()]
     lines += _unwritten(windows)
     lines.append(_line(f"{footprint.unit}s needed", len(pieces)))
-    for (status, reason), count in pieces.groupby(["status", "reason"]).size().items():
-        lines.append(_line(f"  {status}{f': {reason}' if status == NOT_COVERED else ''}", count))
+    # Failures have reasons of their own, one each; windows.gpkg holds them.
+    states = pieces["status"] + (": " + pieces["reason"]).where(pieces["status"] == NOT_COVERED, "")
+    lines += [_line(f"  {state}", count) for state, count in states.groupby(states).size().items()]
     lines += _named(pieces.loc[pieces["status"] == FAILED, "name"], FAILED)
     written = windows[windows["status"] == WRITTEN]
     lines.append(_line("chips", len(written)))

@@ -31,35 +31,35 @@ def raster(path, bands=4, names=None, scale=1e-4, dtype="uint16", **profile):
     ],
 )
 def test_bands_are_known_by_their_descriptions(tmp_path, names, bands):
-    assert describe(raster(tmp_path / "a.tif", len(names), names)).bands == bands
+    assert describe(raster(tmp_path / "a.tif", len(names), names))[0].bands == bands
 
 
 def test_bands_without_description_are_known_by_their_colours(tmp_path):
     path = raster(tmp_path / "a.tif", 4, photometric="RGB", alpha="NO")
     with rasterio.open(path, "r+") as file:
         file.colorinterp = (ColorInterp.blue, ColorInterp.green, ColorInterp.red, ColorInterp.undefined)
-    assert describe(path).bands == (3, 2, 1)
+    assert describe(path)[0].bands == (3, 2, 1)
     with rasterio.open(path, "r+") as file:
         file.set_band_description(4, "near infrared")
-    assert describe(path).bands == (3, 2, 1, 4)
+    assert describe(path)[0].bands == (3, 2, 1, 4)
 
 
 def test_a_description_counts_more_than_the_colour_that_a_file_was_given_by_default(tmp_path):
     path = raster(tmp_path / "a.tif", 3, ("Blue", "Green", "Red"), photometric="RGB")
     with rasterio.open(path) as file:
         assert file.colorinterp[0] == ColorInterp.red
-    assert describe(path).bands == (3, 2, 1)
+    assert describe(path)[0].bands == (3, 2, 1)
 
 
 def test_quads_of_planet_are_known_by_their_layout(tmp_path):
-    known = describe(write_quad(tmp_path / "680-1018.tif", 680, 1018))
+    known, _ = describe(write_quad(tmp_path / "680-1018.tif", 680, 1018))
     assert (known.bands, known.alpha, known.scales) == ((3, 2, 1, 4), 5, (1e-4,) * 4)
 
 
 def test_bands_can_be_named_by_number_and_description(tmp_path):
     path = raster(tmp_path / "a.tif", 4, ("swir", "x1", "x2", "x3"))
-    assert describe(path, ("4", "X2", "2")).bands == (4, 3, 2)
-    assert describe(path, ("1", "2", "3", "swir")).bands == (1, 2, 3, 1)
+    assert describe(path, ("4", "X2", "2"))[0].bands == (4, 3, 2)
+    assert describe(path, ("1", "2", "3", "swir"))[0].bands == (1, 2, 3, 1)
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,9 @@ def test_the_scale_is_the_files_own_unless_it_is_given(tmp_path):
     path = raster(tmp_path / "a.tif", 3, ("r", "g", "b"))
     with rasterio.open(path, "r+") as file:
         file.scales, file.offsets = (1e-4, 2e-4, 3e-4), (-0.1, 0, 0)
-    assert (describe(path).scales, describe(path).offsets) == ((1e-4, 2e-4, 3e-4), (-0.1, 0, 0))
-    given = describe(path, reflectance=Reflectance(0.5, 0.25))
+    own, _ = describe(path)
+    assert (own.scales, own.offsets) == ((1e-4, 2e-4, 3e-4), (-0.1, 0, 0))
+    given, _ = describe(path, reflectance=Reflectance(0.5, 0.25))
     assert (given.scales, given.offsets) == ((0.5,) * 3, (0.25,) * 3)
 
 
@@ -124,7 +125,7 @@ def test_folders_are_searched_in_the_order_of_names(tmp_path):
     [("EPSG:32721", -57.1, -5.2, 10), ("EPSG:4326", -57.1, -5.2, 1e-4), ("EPSG:32701", -179.99, -16, 10)],
 )
 def test_the_outline_lies_around_the_files_middle(tmp_path, crs, lon, lat, pixel):
-    known = describe(bell_raster(tmp_path / "a.tif", crs, lon, lat, pixel, 64))
+    _, known = describe(bell_raster(tmp_path / "a.tif", crs, lon, lat, pixel, 64))
     middle = known.outline.centroid
     assert (middle.x, middle.y) == pytest.approx(mercator(lon, lat), abs=8)
     assert nearest_level(known.pixel_3857_m) == 14
@@ -132,7 +133,7 @@ def test_the_outline_lies_around_the_files_middle(tmp_path, crs, lon, lat, pixel
 
 @pytest.mark.parametrize("lon", [-180.0, 180.0, 540.0])
 def test_a_file_across_the_antimeridian_lies_on_both_sides(tmp_path, lon):
-    known = describe(bell_raster(tmp_path / "a.tif", "EPSG:4326", lon, 10, 1e-4, 200))
+    _, known = describe(bell_raster(tmp_path / "a.tif", "EPSG:4326", lon, 10, 1e-4, 200))
     position, shapes = placed([known.outline])
     assert position.tolist() == [0, 0]
     west, east = (shape.intersection(shapely.box(-HALF_WORLD_M, -1e8, HALF_WORLD_M, 1e8)) for shape in shapes)
@@ -142,7 +143,7 @@ def test_a_file_across_the_antimeridian_lies_on_both_sides(tmp_path, lon):
 def test_a_map_of_the_world_lies_on_all_of_it(tmp_path):
     world = Affine(1, 0, -180, 0, -1, 90)
     path = write_raster(tmp_path / "a.tif", np.ones((3, 180, 360), "uint8"), world, "EPSG:4326")
-    _, shapes = placed([describe(path).outline])
+    _, shapes = placed([describe(path)[1].outline])
     assert shapely.union_all(shapes).buffer(1).contains(shapely.box(-2e7, -2e7, 2e7, 2e7))
 
 

@@ -17,27 +17,10 @@ from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 from step_1 import YEAR, Done, calm_run, polygons_file
 
-import segmentation_dataset_generation as script
-from segmentation import cli
 from segmentation.geopackage import read_metadata
 from segmentation.workspace import REPOSITORY, Workspace
 
 TAILINGS = REAL_POLYGONS.parent / "tailings"
-
-
-@pytest.fixture
-def step_1(monkeypatch, capsys):
-    """Step 1 as it is typed, in this process: ``step_1(data root, *options)``."""
-
-    def run(root: Path, *options, year: int = YEAR) -> Done:
-        typed = ("step_1", f"-year={year}", "--data-root", root, "--workers=1", "--quiet", *options)
-        monkeypatch.setattr(sys, "argv", list(map(str, typed)))
-        with pytest.raises(SystemExit) as left:
-            cli.run(script.main, script.arguments())
-        told = capsys.readouterr()
-        return Done(left.value.code, told.out + told.err)
-
-    return run
 
 
 def in_utm(windows: gpd.GeoDataFrame, quads: Path, folder: Path) -> None:

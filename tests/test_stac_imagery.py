@@ -279,6 +279,16 @@ def test_composites_do_not_depend_on_the_order_of_events(api, tmp_path):
     assert len(one) == 2 + 4, "composites, settings, windows, scenes, offsets"
 
 
+def test_a_forecast_counts_what_is_there(api, tmp_path):
+    plan = plan_of(MINE, disk(LON + 0.006, LAT, 10), disk(LON + 3, LAT, 20))
+    before = source("http://127.0.0.1:9", tmp_path, looks=1).forecast(as_windows(plan))
+    assert (before.pieces, before.missing, before.requests) == (3, 3, 3 + 2)
+    composites(source(api, tmp_path, looks=1), plan.iloc[[0, 2]].reset_index(drop=True))
+    after = source(api, tmp_path, looks=1).forecast(as_windows(plan))
+    assert (after.covered, after.not_covered, after.missing, after.requests) == (1, 1, 1, 3 + 1)
+    assert 0 < after.kept_bytes < before.kept_bytes
+
+
 def test_other_composites_are_not_mixed_in(api, tmp_path):
     plan = plan_of(disk(LON + 3, LAT, 20))
     composites(source(api, tmp_path, looks=2), plan)

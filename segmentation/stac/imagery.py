@@ -31,6 +31,8 @@ from segmentation.workspace import keep_settings
 # Of 10 m imagery.
 LEVEL = 14
 _UNIT = "scene"
+# The API's landing page, the collection, one of its scenes.
+_TO_CONNECT = 3
 
 log = logging.getLogger(__name__)
 
@@ -104,20 +106,20 @@ class StacImagery:
         }
 
     def forecast(self, windows: Windows) -> Forecast:
-        """What reading as many scenes as a composite takes would mean: every band once, uncompressed."""
+        """What to expect: all bands of as many scenes as a composite takes, uncompressed; requests to the API alone."""
         squares = squares_of(windows)
         missing = [square for square in squares if not self._store.is_settled(square)]
         kept = self._store.sizes(squares)
         bands = len(self._named) or len(COLOURS)
-        opened = self._choice.looks * (bands + 1)
+        plane_bytes = CHIP_PX**2 * 2.0
         return Forecast(
             unit="composite",
             pieces=len(squares),
             covered=len(kept),
             not_covered=len(squares) - len(missing) - len(kept),
-            requests=len({cell_of(square) for square in missing}) + 2 * opened * len(missing),
-            piece_bytes=self._choice.looks * bands * CHIP_PX**2 * 2.0,
-            kept_bytes=float(np.mean(kept)) if kept else bands * CHIP_PX**2 * 2.0,
+            requests=_TO_CONNECT + len({cell_of(square) for square in missing}) if missing else 0,
+            piece_bytes=self._choice.looks * bands * plane_bytes,
+            kept_bytes=float(np.mean(kept)) if kept else bands * plane_bytes,
         )
 
     def connect(self, windows: Windows) -> None:

@@ -78,7 +78,7 @@ def _no_client() -> None:
 def plain(workspace: Workspace, labels: gpd.GeoDataFrame, workers: int = 1) -> None:
     """The same chips and masks, polygon by polygon."""
     plan = plan_windows(labels, GRID)
-    quads = quads_by_window(plan, GRID).groupby("window")["quad"].agg(list)
+    quads = quads_by_window(as_windows(plan), GRID).groupby("window")["name"].agg(list)
     folder = workspace.year(2019)
     cut = partial(_plain_one, labels, plan, quads, folder.quads / MOSAIC, folder.path)
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:

@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
 def common_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Add the options that every step of a year has: the year, the workspace, processes, how much is said."""
     parser.add_argument(
-        "-year", "--year", "-y", type=year, required=True, metavar="YEAR", help="the year, 2016 to 2024"
+        "-year", "--year", "-y", type=year, required=True, metavar="YEAR", help="the year (Planet shows 2016 to 2024)"
     )
     parser.add_argument("--workers", type=positive, default=os.cpu_count(), help="processes (default: %(default)s)")
     return workspace_options(parser)
@@ -78,6 +78,14 @@ def year(text: str) -> int:
     if not re.fullmatch(r"[12]\d{3}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no year")
     return int(text)
+
+
+def level(text: str) -> int:
+    """An argparse type: a level of the pixel grid, from 78 m to 0.3 m."""
+    value = int(text)
+    if not 11 <= value <= 19:
+        raise argparse.ArgumentTypeError(f"{text} is not between 11 and 19")
+    return value
 
 
 def positive(text: str) -> int:
@@ -128,6 +136,14 @@ def devices(text: str) -> tuple[str, ...]:
 def batch_size(text: str) -> int | None:
     """An argparse type: a whole number of at least 1, or ``auto`` (None)."""
     return None if text == "auto" else positive(text)
+
+
+def percentage(text: str) -> float:
+    """An argparse type: a number from 0 to 100."""
+    value = float(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is no percentage")
+    return value
 
 
 def workspace(options: argparse.Namespace) -> Workspace:

@@ -1,7 +1,8 @@
 """Imagery sources: where the pixels of windows come from.
 
 A source makes the pixels of windows available (with progress, resumable) and names a reader that worker processes
-use to read one window. ``planet_imagery`` holds the source so far: Planet's basemap quads, cached whole.
+use to read one window. ``sources`` makes the one that the user names: Planet's basemap quads (``planet_imagery``) or
+the user's own files (``raster_imagery``).
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import geopandas as gpd
+import pandas as pd
 
 from segmentation.grid import Grid, Windows
 from segmentation.quads import Pixels
+from segmentation.web import Traffic
 
 
 class WindowReader(Protocol):
@@ -36,13 +39,64 @@ class Prepared:
     problem: str | None = None
 
 
+@dataclass(frozen=True)
+class Footprint:
+    """The pieces of imagery under some windows.
+
+    Attributes:
+        unit: what a piece is called: ``quad``, ``file``, ``tile``.
+        pieces: a row a piece: ``name``, ``mosaic`` (what it is a piece of), ``status`` and ``reason`` (see
+            ``quad_cache``), whatever else is known of it, and its outline (EPSG:3857).
+        touched: ``window`` (its position) and the ``name`` of a piece under it, a row a pair.
+    """
+
+    unit: str
+    pieces: gpd.GeoDataFrame
+    touched: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What it would take to have the imagery of some windows.
+
+    Attributes:
+        unit: what a piece is called, see ``Footprint``.
+        pieces: needed in all.
+        covered: of these, on disk.
+        not_covered: known not to exist.
+        requests: to the server, at least.
+        piece_bytes: mean size of a piece.
+        kept_bytes: mean size of what is kept of it; None for all.
+    """
+
+    unit: str
+    pieces: int
+    covered: int
+    not_covered: int
+    requests: int
+    piece_bytes: float
+    kept_bytes: float | None = None
+
+    @property
+    def missing(self) -> int:
+        """Pieces to fetch."""
+        return self.pieces - self.covered - self.not_covered
+
+
 class ImagerySource(Protocol):
-    """Where pixels come from."""
+    """Where pixels come from.
+
+    Attributes:
+        grid: the pixel grid of its level; windows are planned on it.
+    """
 
     grid: Grid
 
     def settings(self) -> dict[str, str | int]:
-        """What the chips made from this source depend on."""
+        """What the chips made from this source depend on; always ``imagery``, ``mosaic`` (its name) and ``level``."""
+
+    def forecast(self, windows: Windows) -> Forecast:
+        """What it would take to have the imagery of windows; asks no server."""
 
     def connect(self, windows: Windows) -> None:
         """Fail early: make sure that the source can serve these windows, before anything is written."""
@@ -59,5 +113,9 @@ class ImagerySource(Protocol):
     def close(self) -> None:
         """No window will be asked for or released any more."""
 
-    def footprint(self, windows: Windows) -> gpd.GeoDataFrame:
-        """What is known of the imagery of windows: ``quad``, ``mosaic``, ``status``, ``reason``, square (EPSG:3857)."""
+    def footprint(self, windows: Windows) -> Footprint:
+        """What is known of the imagery under windows."""
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """What has gone over the wire so far; None for a source without one."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from threading import Lock
@@ -17,43 +16,21 @@ from tqdm import tqdm
 
 from segmentation.clouds import Choice, CloudScores
 from segmentation.grid import CRS, Grid, Windows, boxes, quad_name
-from segmentation.imagery import Prepared
+from segmentation.imagery import Footprint, Forecast, Prepared
 from segmentation.planet import PlanetClient
 from segmentation.quad_cache import COVERED, FAILED, NOT_COVERED, Quad, QuadCache, QuadRecord
 from segmentation.quad_fetch import QuadFetcher
 from segmentation.quads import QuadReader
 from segmentation.web import Traffic
+from segmentation.windows import quads_by_window
 
 LEAST_CLOUDY = "least-cloudy"
 WHOLE_QUADS, WINDOWS_ONLY = "quads", "windows"
 UNKNOWN = "unknown"
+_UNIT = "quad"
 
 # Planet's documentation speaks of more than 100 MB for an analytic quad.
 _TYPICAL_QUAD_BYTES = 100e6
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What it would take to fetch the quads of some windows.
-
-    Attributes:
-        quads: needed in all.
-        covered: of these, on disk and checked.
-        not_covered: known not to be given by the API.
-        requests: to the API, at least.
-        quad_bytes: mean size of a quad, of those on disk or else as documented.
-    """
-
-    quads: int
-    covered: int
-    not_covered: int
-    requests: int
-    quad_bytes: float
-
-    @property
-    def missing(self) -> int:
-        """Quads to fetch."""
-        return self.quads - self.covered - self.not_covered
 
 
 class PlanetImagery:
@@ -108,18 +85,19 @@ class PlanetImagery:
         return QuadReader(self._cache.folder, self.grid)
 
     def forecast(self, windows: Windows) -> Forecast:
-        """What fetching whole quads would take; asks nothing."""
+        """What fetching whole quads would take; the size of one is that of those on disk, or else as documented."""
         quads = self._quads(windows)
         known = [self._cache.record(quad) for quad in quads if self._cache.is_settled(quad)]
         sizes = [record.size for record in known if record.status == COVERED]
         missing = len(quads) - len(known)
         mosaics = len(self._names) if missing else 0
         return Forecast(
-            quads=len(quads),
+            unit=_UNIT,
+            pieces=len(quads),
             covered=len(sizes),
             not_covered=len(known) - len(sizes),
             requests=mosaics + missing * (2 + len(self._names) - 1),
-            quad_bytes=float(np.mean(sizes)) if sizes else _TYPICAL_QUAD_BYTES,
+            piece_bytes=float(np.mean(sizes)) if sizes else _TYPICAL_QUAD_BYTES,
         )
 
     @property
@@ -161,15 +139,15 @@ class PlanetImagery:
             if self._discard and self._cache.record(quad).status == COVERED:
                 self._cache.discard(quad)
 
-    def footprint(self, windows: Windows) -> gpd.GeoDataFrame:
-        """A row a quad, from south-west to north-east, with the cloud score where that decided on the mosaic."""
+    def footprint(self, windows: Windows) -> Footprint:
+        """A piece a quad, from south-west to north-east, with the cloud score where that decided on the mosaic."""
         quads = sorted(self._quads(windows))
         unknown = QuadRecord("", UNKNOWN)
         records = [self._cache.record(quad) or unknown for quad in quads]
         x, y = np.array(quads, "int64").reshape(-1, 2).T
-        return gpd.GeoDataFrame(
+        pieces = gpd.GeoDataFrame(
             {
-                "quad": [quad_name(*quad) for quad in quads],
+                "name": [quad_name(*quad) for quad in quads],
                 "mosaic": [record.mosaic for record in records],
                 "status": [record.status for record in records],
                 "reason": [record.reason for record in records],
@@ -178,6 +156,7 @@ class PlanetImagery:
             geometry=boxes(self.grid.quad_bounds(x, y)),
             crs=CRS,
         )
+        return Footprint(_UNIT, pieces, quads_by_window(windows, self.grid))
 
     def close(self) -> None:
         """Leave the record of quads in order."""

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from segmentation.dataset import Dataset
-from segmentation.planet_imagery import Forecast
+from segmentation.imagery import Footprint, Forecast
 from segmentation.polygons import LiteraturePolygons
 from segmentation.quad_cache import FAILED, NOT_COVERED
 from segmentation.splits import leakage_m2
@@ -17,15 +17,15 @@ from segmentation.workspace import SPLITS
 _NAMED = 12
 
 
-def summarise(polygons: LiteraturePolygons, dataset: Dataset, quads: gpd.GeoDataFrame) -> str:
+def summarise(polygons: LiteraturePolygons, dataset: Dataset, footprint: Footprint) -> str:
     """A table of what came in, what was left out and why, and what was made; ready to print.
 
     Args:
         polygons: as read.
         dataset: what was made of them.
-        quads: from the imagery source's ``footprint``.
+        footprint: from the imagery source.
     """
-    windows = dataset.windows
+    windows, pieces = dataset.windows, footprint.pieces
     lines = [_line("polygons read", polygons.read)]
     if polygons.repaired:
         lines.append(_line("  geometries repaired", polygons.repaired))
@@ -33,10 +33,11 @@ def summarise(polygons: LiteraturePolygons, dataset: Dataset, quads: gpd.GeoData
     lines.append(_line("windows planned", len(windows)))
     lines += [_line(f"  {status}", count) for status, count in windows["status"].value_counts().items()]
     lines += _unwritten(windows)
-    lines.append(_line("quads needed", len(quads)))
-    for (status, reason), count in quads.groupby(["status", "reason"]).size().items():
-        lines.append(_line(f"  {status}{f': {reason}' if status == NOT_COVERED else ''}", count))
-    lines += _named(quads.loc[quads["status"] == FAILED, "quad"], FAILED)
+    lines.append(_line(f"{footprint.unit}s needed", len(pieces)))
+    # Failures have reasons of their own, one each; windows.gpkg holds them.
+    states = pieces["status"] + (": " + pieces["reason"]).where(pieces["status"] == NOT_COVERED, "")
+    lines += [_line(f"  {state}", count) for state, count in states.groupby(states).size().items()]
+    lines += _named(pieces.loc[pieces["status"] == FAILED, "name"], FAILED)
     written = windows[windows["status"] == WRITTEN]
     lines.append(_line("chips", len(written)))
     lines += [_split_line(written[written["split"] == split], split) for split in SPLITS]
@@ -57,19 +58,20 @@ def announce(polygons: LiteraturePolygons, windows: int, forecast: Forecast, max
         forecast: of the imagery source.
         max_rps: requests a second at most.
     """
-    gigabytes = forecast.quad_bytes / 1e9
+    gigabytes = forecast.piece_bytes / 1e9
+    kept_gb = gigabytes if forecast.kept_bytes is None else forecast.kept_bytes / 1e9
     hours = forecast.requests / max_rps / 3600
     lines = [
         _line("polygons read", polygons.read),
         *(_line(f"  dropped: {reason}", count) for reason, count in polygons.dropped.items()),
         _line("windows", windows),
-        _line("quads needed", forecast.quads),
+        _line(f"{forecast.unit}s needed", forecast.pieces),
         _line("  on disk", forecast.covered),
         _line("  known not to be covered", forecast.not_covered),
         _line("  to fetch", forecast.missing),
-        _line(f"to download, at {gigabytes * 1e3:.0f} MB a quad", f"{forecast.missing * gigabytes:,.1f} GB"),
-        _line("on disk then", f"{(forecast.missing + forecast.covered) * gigabytes:,.1f} GB"),
-        _line("requests to the API, at least", forecast.requests),
+        _line(f"to download, at {gigabytes * 1e3:.0f} MB a {forecast.unit}", f"{forecast.missing * gigabytes:,.1f} GB"),
+        _line("on disk then", f"{(forecast.missing + forecast.covered) * kept_gb:,.1f} GB"),
+        _line("requests, at least", forecast.requests),
         _line(f"time for them at {max_rps:g} a second", f"{hours:,.2f} h"),
     ]
     return "\n".join(lines)

@@ -12,6 +12,7 @@ import pandas as pd
 from segmentation.errors import PipelineError
 from segmentation.geopackage import Layer, read_metadata, write_geopackage
 from segmentation.grid import CHIP_PX, CRS, Grid, Windows, boxes
+from segmentation.imagery import Footprint
 from segmentation.splits import SEED, assign_splits, overlap_groups
 
 # A window wider than this (313 km at the equator) holds no single mine; its polygon is most likely broken.
@@ -99,35 +100,42 @@ def splits_fingerprint(plan: gpd.GeoDataFrame) -> str:
     return hashlib.sha256("\n".join(plan["id"] + " " + plan["split"]).encode()).hexdigest()
 
 
-def quads_by_window(plan: gpd.GeoDataFrame, grid: Grid) -> pd.DataFrame:
-    """The quads that windows touch: ``window`` (position in the plan) and ``quad`` (id), a row a pair."""
-    window, x, y = grid.quads_of(as_windows(plan))
-    return pd.DataFrame({"window": window, "quad": np.char.add(np.char.add(x.astype(str), "-"), y.astype(str))})
+def quads_by_window(windows: Windows, grid: Grid) -> pd.DataFrame:
+    """The quads that windows touch: ``window`` (its position) and ``name`` of the quad, a row a pair."""
+    window, x, y = grid.quads_of(windows)
+    return pd.DataFrame({"window": window, "name": np.char.add(np.char.add(x.astype(str), "-"), y.astype(str))})
 
 
 def write_windows(
-    path: Path, windows: gpd.GeoDataFrame, quads: gpd.GeoDataFrame, grid: Grid, settings: dict[str, str | int]
+    path: Path, windows: gpd.GeoDataFrame, footprint: Footprint, grid: Grid, settings: dict[str, str | int]
 ) -> None:
-    """Keep what was looked at: the windows with their status, and the quads, both as squares in EPSG:3857.
+    """Keep what was looked at: the windows with their status, and the pieces of imagery under them (EPSG:3857).
+
+    The second layer is named after what a piece is: ``quads``, ``files``, ``tiles``.
 
     Args:
         path: of ``windows.gpkg``.
         windows: from ``dataset.cut_windows``.
-        quads: from the imagery source's ``footprint``.
+        footprint: from the imagery source.
         grid: of the imagery.
         settings: of the imagery source; they become the file's metadata.
     """
-    touched = quads_by_window(windows, grid).merge(quads[["quad", "mosaic"]], on="quad", how="left")
+    unit = footprint.unit
+    touched = footprint.touched.merge(footprint.pieces[["name", "mosaic"]], on="name", how="left")
     by_window = touched.groupby("window")
+    every = np.arange(len(windows))
     table = windows.assign(
         written=windows["status"] == WRITTEN,
-        mosaic=by_window["mosaic"].agg(lambda names: " ".join(sorted(set(names.dropna())))).to_numpy(),
-        quads=by_window["quad"].agg(" ".join).to_numpy(),
+        mosaic=by_window["mosaic"]
+        .agg(lambda names: " ".join(sorted(set(names.dropna()))))
+        .reindex(every, fill_value="")
+        .array,
+        **{f"{unit}s": by_window["name"].agg(" ".join).reindex(every, fill_value="").array},
         pixel_3857_m=windows["side_px"] / CHIP_PX * grid.pixel_m,
     )
     layers = [
         Layer("windows", table, "Polygon", style="windows"),
-        Layer("quads", quads, "Polygon", style="quads"),
+        Layer(f"{unit}s", footprint.pieces.rename(columns={"name": unit}), "Polygon", style="quads"),
     ]
     write_geopackage(path, layers, {key: str(value) for key, value in settings.items()})
 

@@ -187,7 +187,7 @@ def test_a_chip_names_its_window_and_mosaic(made):
 
 
 def test_quads_are_accounted_for(made):
-    quads = made[2].footprint(as_windows(plan_windows(frame(MINES), GRID))).set_index("quad")
+    quads = made[2].footprint(as_windows(plan_windows(frame(MINES), GRID))).pieces.set_index("name")
     assert quads["status"].to_dict() == {"680-1018": "covered", "681-1018": NOT_COVERED, "690-1018": NOT_COVERED}
     assert quads.loc["690-1018", "reason"] == "no quad there"
     west, _, _, north = quads.geometry["680-1018"].bounds

@@ -183,7 +183,7 @@ def test_a_plan_says_what_a_year_would_take_without_key_or_network(step_1, polyg
         assert done.returncode == 0, done.stderr
         assert f"{'quads needed':<44}{needed:>12}" in done.stdout
         assert f"{'  to fetch':<44}{missing:>12}" in done.stdout
-        assert f"{'requests to the API, at least':<44}{(1 + 2 * missing) if missing else 0:>12}" in done.stdout
+        assert f"{'requests, at least':<44}{(1 + 2 * missing) if missing else 0:>12}" in done.stdout
     assert not (tmp_path / "nothing").exists()
 
 

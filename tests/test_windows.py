@@ -10,6 +10,7 @@ from conftest import AMAZON_COL, AMAZON_ROW, PIXEL_M, world_to_mercator
 from segmentation.errors import PipelineError
 from segmentation.geopackage import read_metadata
 from segmentation.grid import Grid, boxes, quad_name
+from segmentation.imagery import Footprint
 from segmentation.quad_cache import NOT_COVERED
 from segmentation.windows import (
     WRITTEN,
@@ -88,7 +89,7 @@ def test_the_fingerprint_of_the_splits_follows_seed_and_choice():
 
 
 def test_the_quads_of_each_window_are_listed(plan):
-    listed = quads_by_window(plan, GRID).groupby("window")["quad"].agg(set).tolist()
+    listed = quads_by_window(as_windows(plan), GRID).groupby("window")["name"].agg(set).tolist()
     assert listed[0] == {"680-1018"}
     assert listed[2] == {"680-1018", "681-1018"}
     assert listed[3] == {"680-1018", "681-1018", "680-1017", "681-1017"}
@@ -101,12 +102,13 @@ def test_what_was_seen_is_kept_and_read_again(tmp_path, plan):
         mine_share=[0.1, 0.2, np.nan, 0.0, 0.3],
     )
     quads = gpd.GeoDataFrame(
-        {"quad": [quad_name(680, 1018)], "mosaic": ["m"], "status": ["covered"], "reason": [""]},
+        {"name": [quad_name(680, 1018)], "mosaic": ["m"], "status": ["covered"], "reason": [""]},
         geometry=boxes(GRID.quad_bounds(680, 1018)),
         crs="EPSG:3857",
     )
     path = tmp_path / "2019" / "windows.gpkg"
-    write_windows(path, cut, quads, GRID, {"mosaic": "m", "level": "15"})
+    footprint = Footprint("quad", quads, quads_by_window(as_windows(cut), GRID))
+    write_windows(path, cut, footprint, GRID, {"mosaic": "m", "level": "15"})
 
     again = read_windows(path, 2019)
     kept = ["id", "split", "group", "col", "row", "side_px", "status", "valid_share"]

@@ -1,0 +1,183 @@
+"""The user's own rasters as an imagery source: GeoTIFFs, COGs, VRTs, folders of them, quads from earlier downloads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from tqdm import tqdm
+
+from segmentation.errors import PipelineError
+from segmentation.grid import CHIP_PX, CRS, Grid, Windows, boxes
+from segmentation.imagery import Footprint, Forecast, Prepared
+from segmentation.quad_cache import COVERED, NOT_COVERED
+from segmentation.quads import Pixels
+from segmentation.rasters import COLOURS, Raster, Reflectance, describe, find_files, nearest_level, placed
+from segmentation.warping import Mosaic, add_raster
+
+_UNIT = "file"
+_NAMED = 3
+_AS_DESCRIBED = "as the files say"
+
+
+@dataclass(frozen=True)
+class RasterReader:
+    """Reads windows from files; small and picklable, so that every worker process has its own.
+
+    Attributes:
+        grid: the chips' pixel grid.
+        rasters: the files, the first valid pixel wins.
+        file: (m,) int64, positions of files.
+        bounds_3857: (m, 4) float64, where they lie on the world's map (a file at the antimeridian on both sides).
+    """
+
+    grid: Grid
+    rasters: tuple[Raster, ...]
+    file: np.ndarray
+    bounds_3857: np.ndarray
+
+    def read(self, col: int, row: int, side_px: int) -> Pixels:
+        """Read a window (grid pixels, see ``Grid``) onto 512 x 512 pixels, see ``warping.warp``.
+
+        Raises:
+            PipelineError: a file cannot be read.
+        """
+        chip = self.grid.window_transform(col, row, side_px // CHIP_PX)
+        west, north = chip * (0, 0)
+        east, south = chip * (CHIP_PX, CHIP_PX)
+        minx, miny, maxx, maxy = self.bounds_3857.T
+        near = (minx < east) & (maxx > west) & (miny < north) & (maxy > south)
+        mosaic = Mosaic(len(self.rasters[0].bands))
+        for position in np.unique(self.file[near]):
+            add_raster(mosaic, self.rasters[position], chip)
+            if mosaic.full:
+                break
+        return mosaic.pixels()
+
+
+class RasterImagery:
+    """Raster files that lie where they lie, of any CRS, resolution and data type.
+
+    Args:
+        paths: files, or folders of them; where several show a pixel, the first of them counts (in the order given,
+            within a folder by name).
+        bands: see ``rasters.describe``.
+        reflectance: see ``rasters.describe``.
+        level: of the grid; None for the one nearest to the finest file.
+        quiet: no progress bars.
+
+    Raises:
+        PipelineError: a file is missing, cannot be read or does not say enough, or they differ in their bands.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        bands: Sequence[str] | None = None,
+        reflectance: Reflectance | None = None,
+        level: int | None = None,
+        quiet: bool = False,
+    ):
+        files = tqdm(find_files(paths), desc="files", unit="file", disable=quiet, leave=False)
+        described = [describe(path, bands, reflectance) for path in files]
+        self._rasters = tuple(raster for raster, _ in described)
+        places = [place for _, place in described]
+        _require_same_bands(self._rasters)
+        finest = min(place.pixel_3857_m for place in places)
+        self.grid = Grid(nearest_level(finest) if level is None else level)
+        self._file, self._outlines = placed([place.outline for place in places])
+        self._tree = shapely.STRtree(self._outlines)
+        more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+        self._name = ", ".join(path.resolve().name for path in paths[:_NAMED]) + more
+        self._as_told = {
+            "band_choice": ",".join(bands) if bands else _AS_DESCRIBED,
+            "reflectance_scale": str(reflectance) if reflectance else _AS_DESCRIBED,
+        }
+
+    @property
+    def traffic(self) -> None:
+        """Nothing goes over a wire."""
+        return
+
+    def settings(self) -> dict[str, str | int]:
+        """The files by number and fingerprint (name, size and time of change), how they are read, and the level."""
+        return {
+            "imagery": "files",
+            "mosaic": self._name,
+            "level": self.grid.level,
+            "bands": " ".join(COLOURS[: len(self._rasters[0].bands)]),
+            "files": f"{len(self._rasters)}, {_fingerprint(self._rasters)}",
+            **self._as_told,
+        }
+
+    def forecast(self, windows: Windows) -> Forecast:
+        """All files are there."""
+        needed = len(self._touched(windows)["name"].unique())
+        return Forecast(_UNIT, pieces=needed, covered=needed, not_covered=0, requests=0, piece_bytes=0)
+
+    def connect(self, windows: Windows) -> None:
+        """All files have been looked at before."""
+
+    def prepare(self, windows: Windows) -> Iterator[Prepared]:
+        """Every window at once; those that no file touches are not covered."""
+        covered = np.isin(np.arange(len(windows)), self._touched(windows)["window"])
+        for position, touched in enumerate(covered.tolist()):
+            yield Prepared(position, None if touched else NOT_COVERED)
+
+    def reader(self) -> RasterReader:
+        """Reads windows from the files."""
+        return RasterReader(self.grid, self._rasters, self._file, shapely.bounds(self._outlines))
+
+    def release(self, positions: Sequence[int]) -> None:
+        """Files stay."""
+
+    def close(self) -> None:
+        """Nothing is left open here."""
+
+    def footprint(self, windows: Windows) -> Footprint:
+        """A piece a file that windows touch, in the order in which they count."""
+        touched = self._touched(windows)
+        needed = np.unique(touched["file"])
+        pieces = gpd.GeoDataFrame(
+            {
+                "name": [str(self._rasters[file].path) for file in needed],
+                "mosaic": self._name,
+                "status": COVERED,
+                "reason": "",
+            },
+            geometry=[shapely.union_all(self._outlines[self._file == file]) for file in needed],
+            crs=CRS,
+        )
+        return Footprint(_UNIT, pieces, touched[["window", "name"]])
+
+    def _touched(self, windows: Windows) -> pd.DataFrame:
+        """``window``, ``file`` (positions) and ``name`` of the files that windows touch, in order, a row a pair."""
+        window, part = self._tree.query(boxes(self.grid.window_bounds(windows)), predicate="intersects")
+        pairs = np.unique(np.column_stack([window, self._file[part]]), axis=0)
+        names = np.array([str(raster.path) for raster in self._rasters], object)
+        return pd.DataFrame({"window": pairs[:, 0], "file": pairs[:, 1], "name": names[pairs[:, 1]]})
+
+
+def _require_same_bands(rasters: Sequence[Raster]) -> None:
+    with_nir = [len(raster.bands) == len(COLOURS) for raster in rasters]
+    if any(with_nir) and not all(with_nir):
+        raise PipelineError(
+            f"{rasters[with_nir.index(True)].path} has a near infrared band, {rasters[with_nir.index(False)].path} has "
+            "none: leave it out everywhere with --bands RED,GREEN,BLUE"
+        )
+
+
+def _fingerprint(rasters: Sequence[Raster]) -> str:
+    """SHA-256 over what a changed file would not share with the old one, and what is read from it."""
+    digest = hashlib.sha256()
+    for raster in rasters:
+        known = raster.path.stat()
+        read = raster.bands, raster.scales, raster.offsets
+        digest.update(f"{raster.path.name} {known.st_size} {known.st_mtime_ns} {read}\n".encode())
+    return digest.hexdigest()[:16]

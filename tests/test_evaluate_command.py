@@ -7,8 +7,8 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
-import rasterio
-from evaluations import RUN, YEAR, draw_year, model
+from evaluations import RUN, YEAR, countries, draw_year, model
+from matplotlib.image import imread
 from sklearn import metrics
 
 from segmentation import evaluate
@@ -36,8 +36,8 @@ def year(tmp_path_factory):
     root = tmp_path_factory.mktemp("evaluated")
     workspace, polygons = draw_year(root / "data")
     config, checkpoint = model(root)
-    options = [f"-year={YEAR}", "--data-root", root / "data", "--config", config, "--checkpoint", checkpoint, "-iter=8"]
-    return workspace, polygons, [*options, "--quiet"]
+    named = ("--config", config, "--checkpoint", checkpoint, "-iter=8", "--countries", countries(root))
+    return workspace, polygons, [f"-year={YEAR}", "--data-root", root / "data", *named, "--quiet"]
 
 
 @pytest.fixture(scope="module")
@@ -144,10 +144,11 @@ def test_a_reference_serves_a_year_without_masks(tmp_path, capsys):
     workspace, polygons = draw_year(tmp_path / "data", masks=False, chips=False)
     config, checkpoint = model(tmp_path)
     polygons.to_file(tmp_path / "mines.shp")
-    options = [f"-year={YEAR}", "--data-root", tmp_path / "data", "--config", config, "--checkpoint", checkpoint]
+    named = ("--config", config, "--checkpoint", checkpoint, "-iter=8", "--countries", countries(tmp_path))
+    options = [f"-year={YEAR}", "--data-root", tmp_path / "data", *named, "--quiet"]
     with pytest.raises(PipelineError, match=r"no mask at .* \(8 of 8 are missing\): .* --reference FILE"):
-        run(*options, "-iter=8", "--quiet")
-    run(*options, "-iter=8", "--quiet", "--reference", tmp_path / "mines.shp", "--bootstrap", "50")
+        run(*options)
+    run(*options, "--reference", tmp_path / "mines.shp", "--bootstrap", "50")
     assert "against mines.shp" in capsys.readouterr().out
     assert {path.name for path in workspace.year(YEAR).evaluation(RUN, "test_mines").iterdir()} == FILES
 
@@ -164,10 +165,9 @@ def test_pictures_show_something(year, evaluated):
     pages = sorted((evaluated.parent / "val" / "pages").iterdir())
     assert [page.name for page in pages] == ["w08.png", "w09.png", "w10.png", "w11.png"]
     for path in (evaluated / "curves.png", evaluated / "gallery.png", pages[0]):
-        with rasterio.open(path) as image:
-            pixels = image.read([1, 2, 3])
-        assert pixels.std() > 10
-        assert min(image.width, image.height) > 400
+        pixels = imread(path)
+        assert pixels.std() > 0.05
+        assert min(pixels.shape[:2]) > 400
 
 
 def test_the_screen_shows_figures_and_where_the_files_are(year, evaluated, capsys):
@@ -175,7 +175,7 @@ def test_the_screen_shows_figures_and_where_the_files_are(year, evaluated, capsy
     printed = capsys.readouterr().out
     iou = figures(evaluated)["pixels"]["all"]["all"]["iou"]
     assert f"{RUN} on 8 test windows of {YEAR} in 7 independent groups, against the masks, threshold 0.5" in printed
-    assert f"{'IoU':<20}{iou['value']:>8.3f}  {iou['low']:.3f} to {iou['high']:.3f}" in printed
+    assert f"{'iou':<20}{iou['value']:>8.3f}  {iou['low']:.3f} to {iou['high']:.3f}" in printed
     assert "chosen on 4 val windows" in printed
     assert f"written: {evaluated / 'evaluation.json'}" in printed
 

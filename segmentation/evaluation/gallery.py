@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 EACH = 3
 _KINDS = ("best", "median", "worst")
 _ACROSS = 3  # windows in a row of the contact sheet
-_PANEL_INCH = 2.2
+_PANEL_INCH, _GAP_INCH, _CAPTION_INCH = 2.15, 0.1, 0.24
+_LEFT_INCH, _TOP_INCH, _BOTTOM_INCH = 0.32, 0.3, 0.38
 
 
 @dataclass(frozen=True)
@@ -99,17 +100,23 @@ def draw_sheet(chosen: dict[str, Sequence[View]], title: str, path: Path) -> Non
         title: of the picture.
         path: of the PNG.
     """
-    rows = [(kind, shown[k : k + _ACROSS]) for kind, shown in chosen.items() for k in range(0, len(shown), _ACROSS)]
-    figure = pyplot().figure(figsize=(2 * _ACROSS * _PANEL_INCH + 0.4, (_PANEL_INCH + 0.3) * len(rows) + 0.8))
-    blocks = figure.subfigures(len(rows), _ACROSS, squeeze=False, wspace=0, hspace=0)
-    for (kind, shown), line in zip(rows, blocks, strict=True):
-        for block, view in zip(line, shown, strict=False):
-            image, found = block.subplots(1, 2, gridspec_kw={"wspace": 0.03})
-            block.subplots_adjust(left=0.06, right=0.995, bottom=0.02, top=0.9)
+    lines = [(kind, shown[k : k + _ACROSS]) for kind, shown in chosen.items() for k in range(0, len(shown), _ACROSS)]
+    width = _LEFT_INCH + _ACROSS * (2 * _PANEL_INCH + _GAP_INCH)
+    height = _TOP_INCH + len(lines) * (_PANEL_INCH + _CAPTION_INCH) + _BOTTOM_INCH
+    figure = pyplot().figure(figsize=(width, height))
+    for row, (kind, shown) in enumerate(lines):
+        bottom = height - _TOP_INCH - (row + 1) * (_PANEL_INCH + _CAPTION_INCH)
+        middle = (bottom + _PANEL_INCH / 2) / height
+        figure.text(0.15 / width, middle, kind, fontsize=12, fontweight="bold", rotation=90, ha="center", va="center")
+        for column, view in enumerate(shown):
+            left = _LEFT_INCH + column * (2 * _PANEL_INCH + _GAP_INCH)
+            size = (0.985 * _PANEL_INCH / width, _PANEL_INCH / height)
+            image, found = (
+                figure.add_axes((left_inch / width, bottom / height, *size)) for left_inch in (left, left + _PANEL_INCH)
+            )
             _show(view, image, found)
             image.set_title(view.caption, fontsize=8.5, loc="left", pad=3)
             found.set_title(view.figures, fontsize=7.5, loc="right", pad=3)
-        line[0].text(0.012, 0.46, kind, fontsize=12, fontweight="bold", rotation=90, ha="left", va="center")
     _finish(figure, title, path)
 
 
@@ -154,8 +161,8 @@ def _show(view: View, image: Axes, found: Axes) -> AxesImage:
 
 
 def _finish(figure: Figure, title: str, path: Path) -> None:
-    if figure.get_layout_engine() is None:
-        figure.subplots_adjust(top=0.9)
-    figure.suptitle(title, fontsize=11)
-    figure.legend(handles=outline_legend("reference"), loc="lower center", ncols=2, frameon=False, fontsize=10)
+    figure.suptitle(title, fontsize=11, y=None if figure.get_layout_engine() else 1 - 0.06 / figure.get_figheight())
+    place = "outside lower center" if figure.get_layout_engine() else "lower center"
+    handles = outline_legend("reference", "prediction")
+    figure.legend(handles=handles, loc=place, ncols=2, frameon=False, fontsize=10)
     save(figure, path, dpi=100)

@@ -16,8 +16,8 @@ from segmentation.evaluation.pixels import MEASURES
 from segmentation.geopackage import Layer, write_geopackage
 from segmentation.workspace import whole_file, write_json
 
-_NAMES = {"f1": "F1", "iou": "IoU", "area_ratio": "area ratio", "calibration_error": "calibration error"}
 _MOST_COUNTRIES = 12
+_WIDTHS = (("precision", 11), ("recall", 8), ("f1", 8), ("iou", 8))
 
 
 def write_judgement(folder: Path, judgement: Judgement, facts: dict) -> list[Path]:
@@ -87,7 +87,7 @@ def say(judgement: Judgement, facts: dict) -> None:
         f"independent groups, against {facts['reference']}, threshold {as_threshold(judgement.level):.3g}"
     )
     _say_pixels(of)
-    _say_objects(of, judgement.sizes, facts)
+    _say_objects(of, judgement.measures, judgement.sizes, facts)
     for by in ("chip pixel", "country"):
         _say_subsets(judgement.measures, by)
     _say_threshold(of, judgement, facts)
@@ -108,60 +108,62 @@ class _Figures:
 
 
 def _say_pixels(of: _Figures) -> None:
-    percent = f"{CONFIDENCE:.0%} interval"
+    percent = f"{100 * CONFIDENCE:.0f} % interval"
     print(f"\n{'mine class':<20}{'pixels':>8}  {percent:<16}{'by ground area':>16}{'mean of windows':>17}")
     for name in MEASURES:
         rest = f"{of.value('ground area', name):>16}{of.value('windows', name):>17}"
-        print(f"{_NAMES.get(name, name):<20}{of.value('pixels', name):>8}  {of.spread('pixels', name):<16}{rest}")
+        print(f"{name:<20}{of.value('pixels', name):>8}  {of.spread('pixels', name):<16}{rest}")
 
 
-def _say_objects(of: _Figures, sizes: pd.DataFrame, facts: dict) -> None:
+def _say_objects(of: _Figures, measures: pd.DataFrame, sizes: pd.DataFrame, facts: dict) -> None:
     smallest = f", predicted ones of {facts['min_area_m2']:g} m2 or more" if facts["min_area_m2"] else ""
     print(f"\nobjects{smallest}, matched one to one at an IoU of {MATCHING_IOU}")
     for name in ("precision", "recall", "f1"):
-        print(f"{_NAMES.get(name, name):<20}{of.value('objects', name):>8}  {of.spread('objects', name):<16}")
+        print(f"{name:<20}{of.value('objects', name):>8}  {of.spread('objects', name)}")
     print(
-        f"{'ground area':<20}{'reference':>10}{'missed':>8}{'untouched':>11}{'km2':>9}"
-        f"{'predicted':>13}{'false':>8}{'baseless':>10}{'km2':>9}"
+        f"{'ground area':<16}{'reference':>11}{'missed':>8}{'untouched':>11}{'recall':>8}"
+        f"{'predicted':>12}{'false':>8}{'baseless':>10}{'precision':>11}"
     )
-    total = pd.DataFrame([{"size": "all"} | sizes.drop(columns="size").sum().to_dict()])
-    for row in pd.concat([sizes, total]).to_dict("records"):
+    by_size = measures[measures["by"] == "object size"].set_index(["measure", "subset"])["value"]
+    for row in sizes.to_dict("records"):
+        size = row["size"]
         print(
-            f"{row['size']:<20}{row['reference']:>10,.0f}{row['missed']:>8,.0f}{row['untouched']:>11,.0f}"
-            f"{row['reference_km2']:>9,.2f}{row['predicted']:>13,.0f}{row['false']:>8,.0f}{row['baseless']:>10,.0f}"
-            f"{row['predicted_km2']:>9,.2f}"
+            f"{size:<16}{row['reference']:>11,}{row['missed']:>8,}{row['untouched']:>11,}"
+            f"{_number(by_size['recall', size]):>8}{row['predicted']:>12,}{row['false']:>8,}{row['baseless']:>10,}"
+            f"{_number(by_size['precision', size]):>11}"
         )
+    print(
+        f"on the ground, overlaps once: reference {sizes['reference_km2'].sum():,.2f} km2, "
+        f"predicted {sizes['predicted_km2'].sum():,.2f} km2"
+    )
 
 
 def _say_subsets(measures: pd.DataFrame, by: str) -> None:
     rows = measures[(measures["unit"] == "pixels") & (measures["by"] == by)]
-    wide = rows.pivot_table("value", "subset", "measure", dropna=False)
+    value = rows.set_index(["subset", "measure"])["value"]
     iou = rows[rows["measure"] == "iou"].set_index("subset").sort_values("windows", ascending=False, kind="stable")
     label = {"chip pixel": "chip pixel (grid px)", "country": "country"}[by]
-    print(f"\n{label:<20}{'windows':>8}{'groups':>8}{'precision':>11}{'recall':>8}{'F1':>8}{'IoU':>8}  interval of IoU")
+    print(f"\n{label:<20}{'windows':>8}{'groups':>8}{'precision':>11}{'recall':>8}{'f1':>8}{'iou':>8}  interval of iou")
     for subset, row in iou.head(_MOST_COUNTRIES).iterrows():
-        values = "".join(f"{_number(wide.loc[subset, name]):>{width}}" for name, width in _WIDTHS)
+        values = "".join(f"{_number(value[subset, name]):>{width}}" for name, width in _WIDTHS)
         print(f"{subset:<20}{row['windows']:>8,}{row['groups']:>8,}{values}  {_spread(row)}")
     if len(iou) > _MOST_COUNTRIES:
         print(f"and {len(iou) - _MOST_COUNTRIES} more in measures.csv")
-
-
-_WIDTHS = (("precision", 11), ("recall", 8), ("f1", 8), ("iou", 8))
 
 
 def _say_threshold(of: _Figures, judgement: Judgement, facts: dict) -> None:
     print(f"\naverage precision over all thresholds {of.value('pixels', 'average_precision')}", end="")
     print(f", {of.spread('pixels', 'average_precision')}")
     if judgement.best is None:
-        print(f"no threshold chosen: {facts['chosen_on']}")
+        print(f"no threshold chosen: {facts['chosen_on']}, no mine in them")
         return
     row = judgement.thresholds.iloc[judgement.best - 1]
     print(
         f"best threshold {as_threshold(judgement.best):.3g}, chosen on {facts['chosen_on']} "
-        f"(F1 {_number(row['chosen_on_f1'])}, IoU {_number(row['chosen_on_iou'])}); here it gives"
+        f"(f1 {_number(row['chosen_on_f1'])}, iou {_number(row['chosen_on_iou'])}); here it gives"
     )
     for name in ("precision", "recall", "f1", "iou", "area_ratio"):
-        print(f"{_NAMES.get(name, name):<20}{of.value(AT_BEST, name):>8}  {of.spread(AT_BEST, name):<16}")
+        print(f"{name:<20}{of.value(AT_BEST, name):>8}  {of.spread(AT_BEST, name)}")
 
 
 def _say_calibration(of: _Figures, table: pd.DataFrame) -> None:
@@ -179,5 +181,5 @@ def _number(value: float) -> str:
 
 def _spread(row: pd.Series) -> str:
     if math.isnan(row["low"]):
-        return f"{row['groups']} groups: none" if row["groups"] < LEAST_GROUPS else "-"
+        return "too few groups" if row["groups"] < LEAST_GROUPS else "-"
     return f"{row['low']:.3f} to {row['high']:.3f}"

@@ -180,6 +180,19 @@ def test_the_screen_shows_figures_and_where_the_files_are(year, evaluated, capsy
     assert f"written: {evaluated / 'evaluation.json'}" in printed
 
 
+def test_without_validation_windows_no_threshold_is_chosen(tmp_path, capsys):
+    workspace, polygons = draw_year(tmp_path, chips=False)
+    windows = workspace.year(YEAR).windows
+    gpd.read_file(windows).query("split != 'val'").to_file(windows, layer="windows")
+    polygons.to_file(tmp_path / "mines.gpkg")
+    config, checkpoint = model(tmp_path)
+    named = ("--config", config, "--checkpoint", checkpoint, "-iter=8", "--countries", countries(tmp_path))
+    run(f"-year={YEAR}", "--data-root", tmp_path, *named, "--reference", tmp_path / "mines.gpkg", "--bootstrap", "20")
+    assert "no threshold chosen: no val windows" in capsys.readouterr().out
+    written = workspace.year(YEAR).evaluation(RUN, "test_mines") / "evaluation.json"
+    assert json.loads(written.read_text())["best_threshold"] is None
+
+
 def test_what_cannot_be_evaluated_is_told(year, tmp_path, vector_file):
     from shapely import box
 

@@ -150,4 +150,5 @@ def test_the_best_threshold_lies_in_the_middle_of_equals():
     counts = np.zeros((2, LEVELS), "int64")
     counts[0, 50], counts[1, 201] = 10, 10
     assert best_level(counts) == 126
-    assert best_level(counts[::-1] * [[1], [0]]) is None
+    assert best_level(counts * [[1], [0]]) is None
+    assert best_level(0 * counts) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -122,5 +123,6 @@ def _near(windows: gpd.GeoDataFrame, reference: Reference | None) -> list[np.nda
     tree = shapely.STRtree(reference.polygons_3857)
     window, polygon = tree.query(windows.geometry.to_numpy(), predicate="intersects")
     order = np.lexsort((polygon, window))
-    ends = np.searchsorted(window[order], np.arange(1, len(windows)))
-    return np.split(reference.polygons_3857[polygon[order]], ends)
+    starts = np.searchsorted(window[order], np.arange(len(windows) + 1))
+    sorted_polygons = reference.polygons_3857[polygon[order]]
+    return [sorted_polygons[start:end] for start, end in itertools.pairwise(starts)]

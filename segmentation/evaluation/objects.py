@@ -84,9 +84,12 @@ def outline(mine: np.ndarray, pair: Pair) -> np.ndarray:
     """
     if not mine.any():
         return np.array([], dtype=object)
+    # Only where there is any: the time goes with the pixels looked at.
+    (top, bottom), (left, right) = (np.flatnonzero(mine.any(axis=axis))[[0, -1]] for axis in (1, 0))
+    part = mine[top : bottom + 1, left : right + 1]
     step = pair.side_px // CHIP_PX
-    transform = Affine(step, 0, pair.col, 0, step, pair.row)
-    found = shapes(mine.astype("uint8"), mask=mine, connectivity=4, transform=transform)
+    transform = Affine(step, 0, pair.col + step * left, 0, step, pair.row + step * top)
+    found = shapes(part.astype("uint8"), mask=part, connectivity=4, transform=transform)
     return np.array([shapely.geometry.shape(geojson) for geojson, _ in found], dtype=object)
 
 

@@ -20,11 +20,11 @@ def best_level(histogram: np.ndarray) -> int | None:
     Args:
         histogram: (2, 251), pixels by label and probability.
     """
-    iou = agreement_by_level(histogram).iou
-    if not np.nanmax(iou, initial=0) > 0:
+    iou = np.nan_to_num(agreement_by_level(histogram).iou)
+    if not iou.any():
         return None
     # Probabilities between two levels need not occur: all levels of a plateau call the same pixels mine.
-    best = np.flatnonzero(iou == np.nanmax(iou))
+    best = np.flatnonzero(iou == iou.max())
     return int(best[len(best) // 2]) + 1
 
 

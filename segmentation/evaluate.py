@@ -17,14 +17,14 @@ from segmentation.errors import PipelineError
 from segmentation.evaluation.bootstrap import REPLICATES
 from segmentation.evaluation.compare import Comparison, compare_windows
 from segmentation.evaluation.gallery import EACH, best_median_worst, draw_pages, draw_sheet, views
-from segmentation.evaluation.inputs import Pair, Reference, plan_pairs, read_reference, written_windows
+from segmentation.evaluation.inputs import Pair, Source, plan_pairs, read_reference, written_windows
 from segmentation.evaluation.judgement import Judgement, grid_of, judge
 from segmentation.evaluation.pixels import level_of
 from segmentation.evaluation.plot import plot_curves
-from segmentation.evaluation.report import say, write_judgement
-from segmentation.model import ModelRun, find_run
+from segmentation.evaluation.report import Facts, say, write_judgement
+from segmentation.model import find_run
 from segmentation.windows import read_windows
-from segmentation.workspace import SPLITS, YearFolder
+from segmentation.workspace import SPLITS
 
 # Where the threshold is chosen: windows that neither trained the model nor are the test.
 _CHOSEN_ON = "val"
@@ -70,19 +70,21 @@ def main(options: argparse.Namespace) -> int:
     run = find_run(options.model, options.iter, options.config, options.checkpoint)
     folder = cli.workspace(options).year(options.year)
     windows = read_windows(folder.windows, options.year)
-    reference = read_reference(options.reference) if options.reference else None
+    source = Source(folder, run, read_reference(options.reference) if options.reference else None)
     countries = read_countries(options.countries)
     chosen = written_windows(windows, options.split)
     if chosen.empty:
         raise PipelineError(f"no window of {options.year} is in the {options.split} split")
 
     with folder.locked():
-        pairs = plan_pairs(chosen, folder, run, reference)
+        pairs = plan_pairs(chosen, source)
         level = level_of(options.threshold)
         compared = compare_windows(pairs, level, options.workers, options.quiet)
-        if reference is not None and not len(compared.reference):
-            raise PipelineError(f"{reference.path} has no polygon where {options.split} windows of {options.year} look")
-        tuned = _tuned(compared, windows, folder, run, reference, options)
+        if source.reference and not len(compared.reference):
+            raise PipelineError(
+                f"{options.reference} has no polygon where the {options.split} windows of {options.year} look"
+            )
+        tuned = compared if options.split == _CHOSEN_ON else _tuned(windows, source, options)
         judgement = judge(
             chosen,
             compared,
@@ -93,80 +95,64 @@ def main(options: argparse.Namespace) -> int:
             options.seed,
             options.min_area,
         )
-        facts = _facts(options, run, chosen, reference, len(tuned.histograms))
+        facts = _facts(options, source, chosen, len(tuned.histograms))
         target = folder.evaluation(run.name, _what(options))
         written = write_judgement(target, judgement, facts)
-        title = f"{facts['run']}, {options.split} windows of {options.year}, against {facts['reference']}"
-        written.append(target / "curves.png")
-        plot_curves(judgement, title, facts["chosen_on"], written[-1])
-        written += _draw(options, folder, chosen, pairs, judgement, title, target)
+        written += _draw(options, source, chosen, pairs, judgement, facts, target)
 
     say(judgement, facts)
-    print()
-    for path in written:
-        print(f"written: {path}")
+    print(f"\nwritten to {target}: {', '.join(path.name for path in written)}")
     return cli.DONE
 
 
-def _tuned(
-    compared: Comparison,
-    windows: gpd.GeoDataFrame,
-    folder: YearFolder,
-    run: ModelRun,
-    reference: Reference | None,
-    options: argparse.Namespace,
-) -> Comparison:
-    """The windows on which the threshold is chosen."""
-    if options.split == _CHOSEN_ON:
-        return compared
-    others = plan_pairs(written_windows(windows, _CHOSEN_ON), folder, run, reference)
-    return compare_windows(others, None, options.workers, options.quiet)
+def _tuned(windows: gpd.GeoDataFrame, source: Source, options: argparse.Namespace) -> Comparison:
+    """The windows on which the threshold is chosen, counted."""
+    pairs = plan_pairs(written_windows(windows, _CHOSEN_ON), source)
+    return compare_windows(pairs, None, options.workers, options.quiet)
+
+
+def _facts(options: argparse.Namespace, source: Source, chosen: gpd.GeoDataFrame, tuned_on: int) -> Facts:
+    """What was evaluated, and how."""
+    chosen_on = f"{tuned_on:,} {_CHOSEN_ON} windows" if tuned_on else f"no {_CHOSEN_ON} windows"
+    return {
+        "run": source.run.name,
+        "year": options.year,
+        "split": options.split,
+        "windows": len(chosen),
+        "groups": int(chosen["group"].nunique()),
+        "reference": source.reference_name,
+        "threshold": options.threshold,
+        "min_area_m2": options.min_area,
+        "chosen_on": "these very windows" if options.split == _CHOSEN_ON else chosen_on,
+        "bootstrap": options.bootstrap,
+        "seed": options.seed,
+    } | (source.reference.facts if source.reference else {})
 
 
 def _draw(
     options: argparse.Namespace,
-    folder: YearFolder,
+    source: Source,
     chosen: gpd.GeoDataFrame,
     pairs: list[Pair],
     judgement: Judgement,
-    title: str,
+    facts: Facts,
     target: Path,
 ) -> list[Path]:
-    """The gallery and the pages, where they are asked for."""
-    written = []
-    chips = [folder.chip(options.split, name) for name in chosen["id"]]
+    """The curves, and the gallery and pages where they are asked for."""
+    title = f"{facts['run']}, {facts['split']} windows of {facts['year']}, against {facts['reference']}"
+    written = [target / "curves.png"]
+    plot_curves(judgement, title, facts["chosen_on"], written[0])
+    title += f", threshold {options.threshold:g}"
+    chips = [source.folder.chip(options.split, name) for name in chosen["id"]]
     shown = views(judgement.windows, pairs, chips, grid_of(chosen), judgement.level)
     if options.gallery:
         places = best_median_worst(judgement.windows["iou"].to_numpy(), options.gallery)
         written.append(target / "gallery.png")
         draw_sheet({kind: [shown[k] for k in rows] for kind, rows in places.items()}, title, written[-1])
     if options.pages:
-        written += draw_pages(shown, title, target / "pages", options.workers, options.quiet)[:1]
+        draw_pages(shown, title, target / "pages", options.workers, options.quiet)
+        written.append(target / "pages")
     return written
-
-
-def _facts(
-    options: argparse.Namespace,
-    run: ModelRun,
-    chosen: gpd.GeoDataFrame,
-    reference: Reference | None,
-    tuned_on: int,
-) -> dict[str, str | int | float | dict]:
-    """What was evaluated, and how."""
-    chosen_on = f"{tuned_on:,} {_CHOSEN_ON} windows" if tuned_on else f"no {_CHOSEN_ON} windows"
-    return {
-        "run": run.name,
-        "year": options.year,
-        "split": options.split,
-        "windows": len(chosen),
-        "groups": int(chosen["group"].nunique()),
-        "reference": reference.path.name if reference else "the masks",
-        "threshold": options.threshold,
-        "min_area_m2": options.min_area,
-        "chosen_on": "these very windows" if options.split == _CHOSEN_ON else chosen_on,
-        "bootstrap": options.bootstrap,
-        "seed": options.seed,
-    } | (reference.facts if reference else {})
 
 
 def _what(options: argparse.Namespace) -> str:

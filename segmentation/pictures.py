@@ -71,16 +71,16 @@ def show_probability(axis: Axes, path: Path) -> AxesImage:
     return image
 
 
-def show_outlines(axis: Axes, polygons_3857: np.ndarray, colour: str, width: float) -> None:
-    """Draw the rings of polygons, on a thin dark seam that keeps them visible on bright ground."""
+def show_outlines(axis: Axes, polygons_3857: np.ndarray, colour: str, width: float, seam: bool = True) -> None:
+    """Draw the rings of polygons, width in points; the thin dark seam keeps them visible on bright ground."""
     from matplotlib.collections import LineCollection
     from matplotlib.patheffects import withStroke
 
     lines = shapely.get_parts(shapely.boundary(np.asarray(polygons_3857, dtype=object)))
-    seam = [withStroke(linewidth=width + 0.8, foreground="#00000090")]
+    effects = [withStroke(linewidth=width + 0.8, foreground="#00000090")] if seam else []
     paths = [shapely.get_coordinates(line) for line in lines]
     axis.add_collection(
-        LineCollection(paths, colors=colour, linewidths=width, path_effects=seam, joinstyle="round"), autolim=False
+        LineCollection(paths, colors=colour, linewidths=width, path_effects=effects, joinstyle="round"), autolim=False
     )
 
 

@@ -177,7 +177,7 @@ def test_the_screen_shows_figures_and_where_the_files_are(year, evaluated, capsy
     assert f"{RUN} on 8 test windows of {YEAR} in 7 independent groups, against the masks, threshold 0.5" in printed
     assert f"{'iou':<20}{iou['value']:>8.3f}  {iou['low']:.3f} to {iou['high']:.3f}" in printed
     assert "chosen on 4 val windows" in printed
-    assert f"written: {evaluated / 'evaluation.json'}" in printed
+    assert f"written to {evaluated}: evaluation.json, measures.csv, " in printed
 
 
 def test_without_validation_windows_no_threshold_is_chosen(tmp_path, capsys):

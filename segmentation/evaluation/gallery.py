@@ -120,7 +120,7 @@ def draw_sheet(chosen: dict[str, Sequence[View]], title: str, path: Path) -> Non
     _finish(figure, title, path)
 
 
-def draw_pages(shown: Sequence[View], title: str, folder: Path, workers: int, quiet: bool = False) -> list[Path]:
+def draw_pages(shown: Sequence[View], title: str, folder: Path, workers: int, quiet: bool = False) -> None:
     """Draw a page a window, ``ID.png``, in parallel processes.
 
     Args:
@@ -130,19 +130,17 @@ def draw_pages(shown: Sequence[View], title: str, folder: Path, workers: int, qu
         workers: processes.
         quiet: no progress bar.
     """
-    return in_processes(partial(_draw_page, title=title, folder=folder), shown, workers, "pages", quiet)
+    in_processes(partial(_draw_page, title=title, folder=folder), shown, workers, "pages", quiet)
 
 
-def _draw_page(view: View, title: str, folder: Path) -> Path:
+def _draw_page(view: View, title: str, folder: Path) -> None:
     figure, axes = pyplot().subplots(1, 3, figsize=(15, 5.9), layout="constrained")
     show_chip(axes[0], view.chip)
     image = _show(view, axes[1], axes[2])
     for axis, text in zip(axes, ("image", "outlines", "probability"), strict=True):
         axis.set_title(text, fontsize=10, loc="left")
     figure.colorbar(image, ax=axes[2], shrink=0.8, pad=0.02)
-    path = folder / f"{view.name}.png"
-    _finish(figure, f"{view.caption}: {view.figures}\n{title}", path)
-    return path
+    _finish(figure, f"{view.caption}: {view.figures}\n{title}", folder / f"{view.name}.png")
 
 
 def _show(view: View, image: Axes, found: Axes) -> AxesImage:
@@ -153,8 +151,9 @@ def _show(view: View, image: Axes, found: Axes) -> AxesImage:
         to_mercator(outline(mine & known, view.pair), view.grid) for mine in (mask == MINE, probability >= view.level)
     )
     show_chip(image, view.chip)
-    show_outlines(image, reference, REFERENCE_COLOUR, 1.0)
-    show_outlines(image, predicted, PREDICTED_COLOUR, 1.2)
+    # The wider one below, so that both are seen where they agree.
+    show_outlines(image, reference, REFERENCE_COLOUR, 2.0)
+    show_outlines(image, predicted, PREDICTED_COLOUR, 1.2, seam=False)
     shown = show_probability(found, view.pair.probability)
     show_outlines(found, reference, REFERENCE_COLOUR, 0.8)
     return shown

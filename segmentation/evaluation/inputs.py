@@ -58,6 +58,20 @@ class Reference:
         }
 
 
+@dataclass(frozen=True)
+class Source:
+    """Whose predictions are compared with what: a year, a model run, polygons instead of the year's masks."""
+
+    folder: YearFolder
+    run: ModelRun
+    reference: Reference | None = None
+
+    @property
+    def reference_name(self) -> str:
+        """What stands on pictures."""
+        return self.reference.path.name if self.reference else "the masks"
+
+
 def read_reference(path: Path) -> Reference:
     """Read polygons from any file that OGR reads, in any CRS.
 
@@ -76,20 +90,17 @@ def written_windows(windows: gpd.GeoDataFrame, split: str) -> gpd.GeoDataFrame:
     return chosen.sort_values("id", ignore_index=True)
 
 
-def plan_pairs(
-    windows: gpd.GeoDataFrame, folder: YearFolder, run: ModelRun, reference: Reference | None = None
-) -> list[Pair]:
+def plan_pairs(windows: gpd.GeoDataFrame, source: Source) -> list[Pair]:
     """Say where the prediction and the reference of every window are.
 
     Args:
         windows: from ``written_windows``.
-        folder: the year's.
-        run: the model whose predictions are meant.
-        reference: polygons to compare with, instead of the masks.
+        source: of predictions and reference.
 
     Raises:
         PipelineError: predictions or masks are missing, or were made by other weights.
     """
+    folder, run, reference = source.folder, source.run, source.reference
     probabilities = [folder.probability(run.name, name) for name in windows["id"]]
     masks = [folder.mask(split, name) for split, name in zip(windows["split"], windows["id"], strict=True)]
     again = f"run gpkg_dataset_generation.py -year={folder.year} first"

@@ -16,11 +16,12 @@ from segmentation.evaluation.pixels import MEASURES
 from segmentation.geopackage import Layer, write_geopackage
 from segmentation.workspace import whole_file, write_json
 
+Facts = dict[str, str | int | float]
 _MOST_COUNTRIES = 12
 _WIDTHS = (("precision", 11), ("recall", 8), ("f1", 8), ("iou", 8))
 
 
-def write_judgement(folder: Path, judgement: Judgement, facts: dict) -> list[Path]:
+def write_judgement(folder: Path, judgement: Judgement, facts: Facts) -> list[Path]:
     """Write everything that was computed, each file whole.
 
     Args:
@@ -49,7 +50,7 @@ def write_judgement(folder: Path, judgement: Judgement, facts: dict) -> list[Pat
     return written
 
 
-def as_json(judgement: Judgement, facts: dict) -> dict:
+def as_json(judgement: Judgement, facts: Facts) -> dict:
     """The judgement as plain numbers and texts; what is not defined is null."""
     figures = {}
     for row in judgement.measures.itertuples():
@@ -79,7 +80,7 @@ def _plain(value: object) -> object:
     return value
 
 
-def say(judgement: Judgement, facts: dict) -> None:
+def say(judgement: Judgement, facts: Facts) -> None:
     """Print the table."""
     of = _Figures(judgement.measures)
     print(
@@ -115,7 +116,7 @@ def _say_pixels(of: _Figures) -> None:
         print(f"{name:<20}{of.value('pixels', name):>8}  {of.spread('pixels', name):<16}{rest}")
 
 
-def _say_objects(of: _Figures, measures: pd.DataFrame, sizes: pd.DataFrame, facts: dict) -> None:
+def _say_objects(of: _Figures, measures: pd.DataFrame, sizes: pd.DataFrame, facts: Facts) -> None:
     smallest = f", predicted ones of {facts['min_area_m2']:g} m2 or more" if facts["min_area_m2"] else ""
     print(f"\nobjects{smallest}, matched one to one at an IoU of {MATCHING_IOU}")
     for name in ("precision", "recall", "f1"):
@@ -151,7 +152,7 @@ def _say_subsets(measures: pd.DataFrame, by: str) -> None:
         print(f"and {len(iou) - _MOST_COUNTRIES} more in measures.csv")
 
 
-def _say_threshold(of: _Figures, judgement: Judgement, facts: dict) -> None:
+def _say_threshold(of: _Figures, judgement: Judgement, facts: Facts) -> None:
     print(f"\naverage precision over all thresholds {of.value('pixels', 'average_precision')}", end="")
     print(f", {of.spread('pixels', 'average_precision')}")
     if judgement.best is None:

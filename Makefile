@@ -19,10 +19,11 @@ demo: $(VENV)/ready
 	set -e; for year in $(DEMO_YEARS); do $(RUN) gpkg_dataset_generation.py -year=$$year $(DEMO_RUN); done
 	$(RUN) -m segmentation.panel $(DEMO_RUN)
 	$(RUN) -m segmentation.overview --years $(DEMO_YEARS) $(DEMO_RUN)
-	$(RUN) -m segmentation.evaluate -year=2019 $(DEMO_RUN)
+	$(RUN) -m segmentation.evaluate -year=2019 $(DEMO_RUN) --gallery
 	@echo
 	@echo "The demo is done; its landscape is synthetic, the pipeline is the real one. In segmentation/data/demo/:"
 	@echo "  overview.png                           what was seen and found: look at this first"
+	@echo "  segmentation/2019/evaluation/*/test/   how good the model is: tables, curves.png, gallery.png"
 	@echo "  segmentation/YEAR/gpkg/*.gpkg          mining polygons of $(DEMO_YEARS): open in QGIS"
 	@echo "  segmentation/panel/*/panel.gpkg        the same as one: sites, growth and loss; plays through time in QGIS"
 	@echo "  segmentation/panel/*/map.html          the same in a browser, with a year slider"

@@ -1,20 +1,33 @@
 """How good is a model? ``python -m segmentation.evaluate -year=2019 -model=MODEL -iter=N`` on windows it never saw.
 
-Compares the probabilities that step 3 kept with the masks of the label year.
+Compares the probabilities that step 3 kept with the masks of the label year, or with any polygons, within the pixels
+that were observed: by pixels, by objects, by window size and country, with 95 % intervals, at every threshold.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+
+import geopandas as gpd
 
 from segmentation import cli
+from segmentation.countries import read_countries
 from segmentation.errors import PipelineError
-from segmentation.evaluation import Agreement, compare, total
-from segmentation.masks import read_mask
+from segmentation.evaluation.bootstrap import REPLICATES
+from segmentation.evaluation.compare import Comparison, compare_windows
+from segmentation.evaluation.gallery import EACH, best_median_worst, draw_pages, draw_sheet, views
+from segmentation.evaluation.inputs import Pair, Source, plan_pairs, read_reference, written_windows
+from segmentation.evaluation.judgement import Judgement, grid_of, judge
+from segmentation.evaluation.pixels import level_of
+from segmentation.evaluation.plot import plot_curves
+from segmentation.evaluation.report import Facts, say, write_judgement
 from segmentation.model import find_run
-from segmentation.probabilities import read_probability
-from segmentation.windows import WRITTEN, read_windows
+from segmentation.windows import read_windows
 from segmentation.workspace import SPLITS
+
+# Where the threshold is chosen: windows that neither trained the model nor are the test.
+_CHOSEN_ON = "val"
 
 
 def arguments() -> argparse.Namespace:
@@ -23,35 +36,144 @@ def arguments() -> argparse.Namespace:
     cli.model_options(cli.common_options(parser))
     parser.add_argument("--split", choices=SPLITS, default="test", help="which windows (default: %(default)s)")
     parser.add_argument(
+        "--reference", type=Path, metavar="FILE", help="polygons to compare with, of any year (default: the masks)"
+    )
+    parser.add_argument(
         "--threshold", type=cli.share, default=0.5, metavar="P", help="least probability of mine (default: %(default)s)"
     )
+    parser.add_argument(
+        "--min-area", type=_area, default=0.0, metavar="M2", help="smaller predicted objects do not count (default: 0)"
+    )
+    parser.add_argument(
+        "--gallery",
+        type=cli.positive,
+        nargs="?",
+        const=EACH,
+        metavar="N",
+        help=f"draw the N best, median and worst windows (default: no; without N {EACH})",
+    )
+    parser.add_argument("--pages", action="store_true", help="draw a page a window (default: no)")
+    parser.add_argument(
+        "--bootstrap",
+        type=cli.positive,
+        default=REPLICATES,
+        metavar="N",
+        help="replicates for the intervals (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=_seed, default=0, help="of the bootstrap (default: %(default)s)")
+    parser.add_argument("--countries", type=Path, metavar="FILE", help="country borders (default: Natural Earth 1:10m)")
     return parser.parse_args()
 
 
 def main(options: argparse.Namespace) -> int:
-    """Print the agreement of predictions and masks over one split."""
+    """Compare, judge, write, draw, say."""
     run = find_run(options.model, options.iter, options.config, options.checkpoint)
     folder = cli.workspace(options).year(options.year)
     windows = read_windows(folder.windows, options.year)
-    chosen = windows.loc[(windows["split"] == options.split) & (windows["status"] == WRITTEN), "id"]
-    pairs = [(folder.mask(options.split, name), folder.probability(run.name, name)) for name in chosen]
-    if not pairs:
+    source = Source(folder, run, read_reference(options.reference) if options.reference else None)
+    countries = read_countries(options.countries)
+    chosen = written_windows(windows, options.split)
+    if chosen.empty:
         raise PipelineError(f"no window of {options.year} is in the {options.split} split")
-    for mask, probability in pairs:
-        if not mask.exists():
-            raise PipelineError(f"no mask at {mask}: {options.year} is not the label year")
-        if not probability.exists():
-            raise PipelineError(f"no prediction at {probability}: run gpkg_dataset_generation.py first")
-    agreements = [compare(read_mask(mask), read_probability(found), options.threshold) for mask, found in pairs]
-    print(f"{run.name} on {len(pairs)} {options.split} windows of {options.year}, threshold {options.threshold}")
-    print(table(total(agreements)))
+
+    with folder.locked():
+        pairs = plan_pairs(chosen, source)
+        level = level_of(options.threshold)
+        compared = compare_windows(pairs, level, options.workers, options.quiet)
+        if source.reference and not len(compared.reference):
+            raise PipelineError(
+                f"{options.reference} has no polygon where the {options.split} windows of {options.year} look"
+            )
+        tuned = compared if options.split == _CHOSEN_ON else _tuned(windows, source, options)
+        judgement = judge(
+            chosen,
+            compared,
+            tuned.histograms.sum(axis=0),
+            level,
+            countries,
+            options.bootstrap,
+            options.seed,
+            options.min_area,
+        )
+        facts = _facts(options, source, chosen, len(tuned.histograms))
+        target = folder.evaluation(run.name, _what(options))
+        written = write_judgement(target, judgement, facts)
+        written += _draw(options, source, chosen, pairs, judgement, facts, target)
+
+    say(judgement, facts)
+    print(f"\nwritten to {target}: {', '.join(path.name for path in written)}")
     return cli.DONE
 
 
-def table(agreement: Agreement) -> str:
-    """The figures of the study's validation and the IoU of the mine class, a line each."""
-    measures = ("accuracy", "precision", "recall", "f1", "iou")
-    return "\n".join(f"{name:<12}{getattr(agreement, name):8.3f}" for name in measures)
+def _tuned(windows: gpd.GeoDataFrame, source: Source, options: argparse.Namespace) -> Comparison:
+    """The windows on which the threshold is chosen, counted."""
+    pairs = plan_pairs(written_windows(windows, _CHOSEN_ON), source)
+    return compare_windows(pairs, None, options.workers, options.quiet)
+
+
+def _facts(options: argparse.Namespace, source: Source, chosen: gpd.GeoDataFrame, tuned_on: int) -> Facts:
+    """What was evaluated, and how."""
+    chosen_on = f"{tuned_on:,} {_CHOSEN_ON} windows" if tuned_on else f"no {_CHOSEN_ON} windows"
+    return {
+        "run": source.run.name,
+        "year": options.year,
+        "split": options.split,
+        "windows": len(chosen),
+        "groups": int(chosen["group"].nunique()),
+        "reference": source.reference_name,
+        "threshold": options.threshold,
+        "min_area_m2": options.min_area,
+        "chosen_on": "these very windows" if options.split == _CHOSEN_ON else chosen_on,
+        "bootstrap": options.bootstrap,
+        "seed": options.seed,
+    } | (source.reference.facts if source.reference else {})
+
+
+def _draw(
+    options: argparse.Namespace,
+    source: Source,
+    chosen: gpd.GeoDataFrame,
+    pairs: list[Pair],
+    judgement: Judgement,
+    facts: Facts,
+    target: Path,
+) -> list[Path]:
+    """The curves, and the gallery and pages where they are asked for."""
+    title = f"{facts['run']}, {facts['split']} windows of {facts['year']}, against {facts['reference']}"
+    written = [target / "curves.png"]
+    plot_curves(judgement, title, facts["chosen_on"], written[0])
+    title += f", threshold {options.threshold:g}"
+    chips = [source.folder.chip(options.split, name) for name in chosen["id"]]
+    shown = views(judgement.windows, pairs, chips, grid_of(chosen), judgement.level)
+    if options.gallery:
+        places = best_median_worst(judgement.windows["iou"].to_numpy(), options.gallery)
+        written.append(target / "gallery.png")
+        draw_sheet({kind: [shown[k] for k in rows] for kind, rows in places.items()}, title, written[-1])
+    if options.pages:
+        draw_pages(shown, title, target / "pages", options.workers, options.quiet)
+        written.append(target / "pages")
+    return written
+
+
+def _what(options: argparse.Namespace) -> str:
+    """Name of the folder: the split, and what it was compared with."""
+    return f"{options.split}_{options.reference.stem}" if options.reference else options.split
+
+
+def _area(text: str) -> float:
+    """An argparse type: square metres."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no area of 0 m2 or more")
+    return value
+
+
+def _seed(text: str) -> int:
+    """An argparse type: a whole number of at least 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 0")
+    return value
 
 
 if __name__ == "__main__":

@@ -65,6 +65,10 @@ class YearFolder:
         """Those of them that the panel's temporal filter keeps."""
         return self.path / "gpkg" / f"global_mining_polygons_predicted_{self.year}_{run}_postprocessed.gpkg"
 
+    def evaluation(self, run: str, what: str) -> Path:
+        """The folder of what a model run (``MODEL_ITER``) was found to be worth on some of the year's windows."""
+        return self.path / "evaluation" / run / what
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the year for one process; also clears what an interrupted one left half-written.

@@ -66,7 +66,8 @@ def draw_year(root: Path, masks: bool = True, chips: bool = True) -> tuple[Works
         probability = np.clip(rng.normal(0.15 + 0.6 * sure + 0.1 * (split == "val"), 0.09), 0, 1)
         if number % 2:
             probability[30:60, 400:440] = 0.9
-        write_probability(folder.probability(RUN, name), encode(probability, valid), transform)
+        levels = np.rint(250 * probability).astype("uint8")
+        write_probability(folder.probability(RUN, name), encode(levels, valid), transform)
         if chips:
             reflectance = np.stack([0.05 + 0.2 * sure + rng.normal(0, 0.01, sure.shape)] * 4).astype("float32")
             write_chip(folder.chip(split, name), encode_chip(Pixels(reflectance, valid)), transform, {})

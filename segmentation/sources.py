@@ -22,9 +22,10 @@ from segmentation.planet_imagery import WHOLE_QUADS, WINDOWS_ONLY, PlanetImagery
 from segmentation.raster_imagery import RasterImagery
 from segmentation.rasters import COLOURS, Reflectance
 from segmentation.s2_imagery import LEVEL, MIRROR_URL, QUARTERS, Sentinel2Imagery
+from segmentation.stac.seasons import STUDY_SEASON, season
 from segmentation.workspace import Workspace, read_json
 
-PLANET, SENTINEL2, FILES = "planet", "sentinel2", "files"
+PLANET, SENTINEL2, FILES, STAC = "planet", "sentinel2", "files", "stac"
 
 # What all years of a workspace have to share: a model, and a panel, must see the same kind of imagery every year.
 _SHARED = ("imagery", "level", "bands")
@@ -52,8 +53,8 @@ def add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Acti
         nargs="+",
         default=[PLANET],
         metavar="SOURCE",
-        help=f"where the imagery comes from: {PLANET}, {SENTINEL2}, or rasters of your own, files and folders "
-        f"(default: {PLANET})",
+        help=f"where the imagery comes from: {PLANET}, {SENTINEL2}, {STAC}:URL#COLLECTION, or rasters of your own, "
+        f"files and folders (default: {PLANET})",
     )
     parser.add_argument(
         "--level",
@@ -68,7 +69,9 @@ def add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Acti
     parser.add_argument(
         "--tries", type=cli.positive, default=8, metavar="N", help="tries of a failing request (default: %(default)s)"
     )
-    return {kind: source.options(parser.add_argument_group(source.title)) for kind, source in SOURCES.items()}
+    offered = {kind: source.options(parser.add_argument_group(source.title)) for kind, source in SOURCES.items()}
+    offered[STAC] += offered[FILES]
+    return offered
 
 
 def check_options(
@@ -80,13 +83,15 @@ def check_options(
         parser.error("--demo brings its own imagery: leave out --imagery")
     for other, actions in offered.items():
         for action in actions:
-            if other != kind and getattr(options, action.dest) != action.default:
+            if action not in offered[kind] and getattr(options, action.dest) != action.default:
                 parser.error(f"{action.option_strings[0]} is for --imagery {other}, not for {kind}")
 
 
 def kind_of(imagery: list[str]) -> str:
     """The source that ``--imagery`` names: a key of ``SOURCES``."""
-    return imagery[0] if len(imagery) == 1 and imagery[0] in SOURCES and imagery[0] != FILES else FILES
+    if any(name.startswith(f"{STAC}:") for name in imagery):
+        return STAC
+    return imagery[0] if len(imagery) == 1 and imagery[0] in SOURCES and imagery[0] not in {FILES, STAC} else FILES
 
 
 @contextmanager
@@ -196,8 +201,8 @@ def _file_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:
             "--bands",
             type=_bands,
             metavar="R,G,B[,NIR]",
-            help="red, green, blue and maybe near infrared, by number (from 1) or description "
-            "(default: by the files' descriptions and colours)",
+            help="red, green, blue and maybe near infrared, by number (from 1) or description, of a STAC collection by "
+            "asset (default: by the files' descriptions and colours, by the usual names of assets)",
         ),
         group.add_argument(
             "--reflectance-scale",
@@ -212,6 +217,70 @@ def _files(options: argparse.Namespace, workspace: Workspace, stack: ExitStack) 
     """The user's own rasters."""
     paths = [Path(path) for path in options.imagery]
     return RasterImagery(paths, options.bands, options.reflectance_scale, options.level, options.quiet)
+
+
+def _stac_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:
+    return [
+        group.add_argument(
+            "--season",
+            type=season,
+            default=STUDY_SEASON,
+            metavar="MM-DD/MM-DD",
+            help="days of the year whose scenes are combined; one that crosses New Year ends in the year "
+            "(default: %(default)s, as the study)",
+        ),
+        group.add_argument(
+            "--looks",
+            type=cli.positive,
+            default=5,
+            metavar="N",
+            help="every pixel is the median of its N least cloudy clear looks, or of as many as there are "
+            "(default: %(default)s)",
+        ),
+        group.add_argument(
+            "--max-cloud",
+            type=cli.percentage,
+            default=80.0,
+            metavar="PERCENT",
+            help="scenes with more cloud are left out (default: %(default)g)",
+        ),
+        group.add_argument(
+            "--sas-url",
+            metavar="URL",
+            help="gives anonymous access tokens (SAS) for the files (default: the Planetary Computer's for its own)",
+        ),
+    ]
+
+
+def _stac(options: argparse.Namespace, workspace: Workspace, stack: ExitStack) -> ImagerySource:
+    """Composites of a STAC collection's scenes."""
+    url, _, collection = options.imagery[0].removeprefix(f"{STAC}:").partition("#")
+    if len(options.imagery) > 1 or not url or not collection:
+        raise PipelineError(
+            f"--imagery {' '.join(options.imagery)}: name one collection, {STAC}:URL#COLLECTION, such as "
+            f"{STAC}:https://earth-search.aws.element84.com/v1#sentinel-2-l2a"
+        )
+    try:
+        from segmentation.stac.catalogue import Catalogue
+        from segmentation.stac.imagery import StacImagery
+        from segmentation.stac.looks import Choice
+    except ModuleNotFoundError as error:
+        raise PipelineError(
+            f"--imagery {STAC} needs {error.name}, which is missing: pip install -r requirements-stac.txt"
+        ) from None
+    return StacImagery(
+        Catalogue(url, collection, options.max_rps, options.tries),
+        options.year,
+        Choice(options.season, options.looks, options.max_cloud),
+        workspace.year(options.year).quads,
+        level=options.level,
+        bands=options.bands,
+        told=options.reflectance_scale,
+        sas_url=options.sas_url,
+        threads=options.workers,
+        tries=options.tries,
+        quiet=options.quiet,
+    )
 
 
 def _bands(text: str) -> tuple[str, ...]:
@@ -232,4 +301,5 @@ SOURCES = {
     PLANET: Source("Planet's basemaps", _planet_options, _planet),
     SENTINEL2: Source("Sentinel-2's cloudless mosaics", _sentinel2_options, _sentinel2),
     FILES: Source("rasters of your own", _file_options, _files),
+    STAC: Source("scenes of a STAC collection", _stac_options, _stac),
 }

@@ -59,6 +59,7 @@ def announce(polygons: LiteraturePolygons, windows: int, forecast: Forecast, max
         max_rps: requests a second at most.
     """
     gigabytes = forecast.piece_bytes / 1e9
+    kept_gb = gigabytes if forecast.kept_bytes is None else forecast.kept_bytes / 1e9
     hours = forecast.requests / max_rps / 3600
     lines = [
         _line("polygons read", polygons.read),
@@ -69,7 +70,7 @@ def announce(polygons: LiteraturePolygons, windows: int, forecast: Forecast, max
         _line("  known not to be covered", forecast.not_covered),
         _line("  to fetch", forecast.missing),
         _line(f"to download, at {gigabytes * 1e3:.0f} MB a {forecast.unit}", f"{forecast.missing * gigabytes:,.1f} GB"),
-        _line("on disk then", f"{(forecast.missing + forecast.covered) * gigabytes:,.1f} GB"),
+        _line("on disk then", f"{(forecast.missing + forecast.covered) * kept_gb:,.1f} GB"),
         _line("requests, at least", forecast.requests),
         _line(f"time for them at {max_rps:g} a second", f"{hours:,.2f} h"),
     ]

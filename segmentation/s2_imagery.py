@@ -186,7 +186,6 @@ class Sentinel2Imagery:
                     yield Prepared(window, problem)
 
         yield from settled(range(len(windows)))
-        # A tile that turns out to be missing has others asked for in its place.
         while left:
             users = need.users(sorted(left))
             blocks = {name: need.blocks_of(name, users[name]) for name in users if name not in failed}
@@ -196,6 +195,8 @@ class Sentinel2Imagery:
                 if record.status == FAILED:
                     failed.add(name)
                 yield from settled(users[name])
+            # A tile that turned out to be missing may have others in its place that are known.
+            yield from settled(sorted(left))
 
     def release(self, positions: Sequence[int]) -> None:
         """Tiles are kept."""

@@ -142,7 +142,9 @@ def _write_layer(path: Path, first: Layer, others: Iterator[Layer], metadata: di
 
     table = _arrow(first)
     failures: list[BaseException] = []
-    batches = _noting(failures, chain(_batches(table), (batch for layer in others for batch in _batches(_arrow(layer)))))
+    batches = _noting(
+        failures, chain(_batches(table), (batch for layer in others for batch in _batches(_arrow(layer))))
+    )
     description = "\n".join(f"{name}: {text}" for name, text in metadata.items())
     try:
         pyogrio.write_arrow(
@@ -184,17 +186,18 @@ def _arrow(layer: Layer) -> pa.Table:
     import pyarrow as pa
 
     attributes = layer.frame.drop(columns=layer.frame.geometry.name)
-    shapes = shapely.force_2d(layer.frame.geometry.to_numpy())
+    shapes = layer.frame.geometry.to_numpy()
     if layer.geometry_type == "MultiPolygon":
-        shapes = _promote(shapes)
-    geometry = pa.array(shapely.to_wkb(shapes), type=pa.binary())
+        shapes = _promoted(shapes)
+    geometry = pa.array(shapely.to_wkb(shapes, output_dimension=2), type=pa.binary())
     return pa.table([_field(attributes[name]) for name in attributes] + [geometry], [*attributes, _GEOMETRY_COLUMN])
 
 
-def _promote(shapes: np.ndarray) -> np.ndarray:
+def _promoted(shapes: np.ndarray) -> np.ndarray:
     single = shapely.get_type_id(shapes) == shapely.GeometryType.POLYGON
-    shapes[single] = shapely.multipolygons(shapes[single], indices=np.arange(single.sum()))
-    return shapes
+    multi = shapes.astype(object)
+    multi[single] = shapely.multipolygons(shapes[single], indices=np.arange(single.sum()))
+    return multi
 
 
 def _field(column: pd.Series) -> pa.Array:

@@ -18,7 +18,7 @@ from segmentation import cli
 from segmentation.countries import read_countries
 from segmentation.errors import PipelineError
 from segmentation.geopackage import read_metadata
-from segmentation.panel.groups import unite_groups
+from segmentation.panel.groups import no_search_for_cycles, unite_groups
 from segmentation.panel.history import site_years, start_history
 from segmentation.panel.inputs import YearInput, find_run_name, read_panel, year_inputs
 from segmentation.panel.layers import write_panel, write_year
@@ -72,6 +72,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@no_search_for_cycles()
 def main(options: argparse.Namespace) -> int:
     """Read, filter, connect, write."""
     workspace = cli.workspace(options)

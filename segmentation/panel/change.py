@@ -81,10 +81,10 @@ def _steps(polygons: gpd.GeoDataFrame, history: History) -> Iterator[_Step]:
 
 def _site_shapes(polygons: gpd.GeoDataFrame, site: np.ndarray, count: int) -> np.ndarray:
     """What each site covers in a year: (count,) polygons in EPSG:6933, None where there is none."""
-    return unite_groups(in_threads(_flatten, polygons.geometry.to_numpy()), site, count)
+    return unite_groups(in_threads(_project, polygons.geometry.to_numpy()), site, count)
 
 
-def _flatten(shapes_4326: np.ndarray) -> np.ndarray:
+def _project(shapes_4326: np.ndarray) -> np.ndarray:
     # Long edges bend a little under the projection, which can make an outline touch itself.
     return polygonal(gpd.GeoSeries(shapes_4326, crs="EPSG:4326").to_crs(EQUAL_AREA_CRS).to_numpy())
 

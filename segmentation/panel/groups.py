@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -63,6 +65,22 @@ def map_ahead(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> Itera
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+@contextmanager
+def no_search_for_cycles() -> Iterator[None]:
+    """Leave freeing memory to reference counts.
+
+    Geometries refer to nothing, so no cycle is among them, but Python would look for one again and again while
+    millions come and go: an eighth of all the time.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def unite_groups(shapes: np.ndarray, group: np.ndarray, count: int) -> np.ndarray:

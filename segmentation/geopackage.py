@@ -108,8 +108,7 @@ def write_geopackage(path: Path, layers: Iterable[Layer], metadata: Mapping[str,
         try:
             with _gdal_options():
                 for _, portions in groupby(layers, key=lambda layer: layer.name):
-                    first = next(portions)
-                    _write_layer(partial, first, portions, metadata)
+                    first = _write_layer(partial, portions, metadata)
                     if first.style:
                         styles[first.name] = first.style
             _write_styles(partial, styles)
@@ -136,15 +135,15 @@ def read_metadata(path: Path) -> dict[str, str]:
     return {name: text for name, text in stored.items() if name not in _GDAL_ITEMS}
 
 
-def _write_layer(path: Path, first: Layer, others: Iterator[Layer], metadata: dict[str, str]) -> None:
+def _write_layer(path: Path, portions: Iterator[Layer], metadata: dict[str, str]) -> Layer:
+    """Write what comes as one layer, portion by portion, and give the first one back."""
     # Not GeoDataFrame.to_file: pandas has no column type for days without a time, so it writes no OGR dates.
     import pyarrow as pa
 
+    first = next(portions)
     table = _arrow(first)
     failures: list[BaseException] = []
-    batches = _noting(
-        failures, chain(_batches(table), (batch for layer in others for batch in _batches(_arrow(layer))))
-    )
+    batches = _noting(failures, chain.from_iterable(_batches(part) for part in chain([table], map(_arrow, portions))))
     description = "\n".join(f"{name}: {text}" for name, text in metadata.items())
     try:
         pyogrio.write_arrow(
@@ -166,6 +165,7 @@ def _write_layer(path: Path, first: Layer, others: Iterator[Layer], metadata: di
         if failures:
             raise failures[0] from None
         raise
+    return first
 
 
 def _noting(failures: list[BaseException], items: Iterator[_Item]) -> Iterator[_Item]:

@@ -7,26 +7,40 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import chain, groupby
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyogrio
 import shapely
-from pyogrio.errors import DataLayerError, DataSourceError
+from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
 
 from segmentation.errors import PipelineError
 from segmentation.workspace import whole_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DATE_COLUMNS = ("valid_from", "valid_to")
 
 # GeoPackages carry the time of writing. A fixed one lets the same input give the same bytes.
 _WRITTEN_AT = "2000-01-01T00:00:00.000Z"
+_GDAL_OPTIONS = {
+    "OGR_CURRENT_DATE": _WRITTEN_AT,
+    # Of SQLite's 4 KB pages, polygons of one to four KB leave a fifth empty.
+    "OGR_SQLITE_PRAGMA": "page_size=16384",
+}
+# GDAL keeps Python's lock while it writes a batch: in between, other threads get their turn.
+_ROWS_AT_A_TIME = 1_000
 
 # pyogrio's own choice, 1.4, makes the GDAL of older QGIS releases (3.22) warn at every opening.
 _VERSION = "1.2"
 _GEOMETRY_COLUMN = "geom"
+_CANNOT_WRITE = (DataSourceError, DataLayerError, FeatureError, FieldError, GeometryError)
+_Item = TypeVar("_Item")
 _GDAL_ITEMS = ("IDENTIFIER", "DESCRIPTION")  # GDAL's own, mixed into a layer's metadata
 
 # The table in which QGIS looks for a layer's style, with the columns that QGIS itself gives it.
@@ -92,13 +106,13 @@ def write_geopackage(path: Path, layers: Iterable[Layer], metadata: Mapping[str,
     styles: dict[str, str] = {}
     with whole_file(path) as partial:
         try:
-            with _written_at(_WRITTEN_AT):
-                for layer in layers:
-                    _write_layer(partial, layer, metadata)
-                    if layer.style:
-                        styles[layer.name] = layer.style
+            with _gdal_options():
+                for _, portions in groupby(layers, key=lambda layer: layer.name):
+                    first = _write_layer(partial, portions, metadata)
+                    if first.style:
+                        styles[first.name] = first.style
             _write_styles(partial, styles)
-        except (DataSourceError, DataLayerError, sqlite3.Error) as error:
+        except (*_CANNOT_WRITE, sqlite3.Error) as error:
             raise PipelineError(f"cannot write {path}: {error}; is the disk full?") from None
         finally:
             _remove_companions(partial)
@@ -121,41 +135,86 @@ def read_metadata(path: Path) -> dict[str, str]:
     return {name: text for name, text in stored.items() if name not in _GDAL_ITEMS}
 
 
-def _write_layer(path: Path, layer: Layer, metadata: dict[str, str]) -> None:
+def _write_layer(path: Path, portions: Iterator[Layer], metadata: dict[str, str]) -> Layer:
+    """Write what comes as one layer, portion by portion, and give the first one back."""
     # Not GeoDataFrame.to_file: pandas has no column type for days without a time, so it writes no OGR dates.
-    attributes = layer.frame.drop(columns=layer.frame.geometry.name)
+    import pyarrow as pa
+
+    first = next(portions)
+    table = _arrow(first)
+    failures: list[BaseException] = []
+    batches = _noting(failures, chain.from_iterable(_batches(part) for part in chain([table], map(_arrow, portions))))
     description = "\n".join(f"{name}: {text}" for name, text in metadata.items())
-    columns = [_field(attributes[name]) for name in attributes]
-    pyogrio.raw.write(
-        path,
-        shapely.to_wkb(shapely.force_2d(layer.frame.geometry.to_numpy())),
-        field_data=[values for values, _ in columns],
-        field_mask=[null for _, null in columns],
-        fields=list(attributes.columns),
-        layer=layer.name,
-        driver="GPKG",
-        geometry_type=layer.geometry_type,
-        promote_to_multi=layer.geometry_type.startswith("Multi"),
-        crs=_crs(layer.frame),
-        append=path.exists(),
-        # Not of the dataset: GDAL's readers would copy that to an .aux.xml file beside the GeoPackage.
-        layer_metadata=metadata or None,
-        dataset_options={"VERSION": _VERSION},
-        layer_options={"GEOMETRY_NAME": _GEOMETRY_COLUMN, "DESCRIPTION": description},
-    )
+    try:
+        pyogrio.write_arrow(
+            pa.RecordBatchReader.from_batches(table.schema, batches),
+            path,
+            layer=first.name,
+            driver="GPKG",
+            geometry_name=_GEOMETRY_COLUMN,
+            geometry_type=first.geometry_type,
+            crs=_crs(first.frame),
+            append=path.exists(),
+            # Not of the dataset: GDAL's readers would copy that to an .aux.xml file beside the GeoPackage.
+            layer_metadata=metadata or None,
+            dataset_options={"VERSION": _VERSION},
+            layer_options={"GEOMETRY_NAME": _GEOMETRY_COLUMN, "DESCRIPTION": description},
+        )
+    except Exception:
+        # What fails while a portion is made comes back through GDAL as a mere failure to read the stream.
+        if failures:
+            raise failures[0] from None
+        raise
+    return first
 
 
-def _field(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """A column's values as OGR takes them, and where they are null."""
+def _noting(failures: list[BaseException], items: Iterator[_Item]) -> Iterator[_Item]:
+    """The same items; what stops them is put into ``failures`` on its way."""
+    try:
+        yield from items
+    except BaseException as error:
+        failures.append(error)
+        raise
+
+
+def _batches(table: pa.Table) -> list[pa.RecordBatch]:
+    return table.to_batches(max_chunksize=_ROWS_AT_A_TIME)
+
+
+def _arrow(layer: Layer) -> pa.Table:
+    """A layer as GDAL takes it: its columns, and its geometries as WKB."""
+    import pyarrow as pa
+
+    attributes = layer.frame.drop(columns=layer.frame.geometry.name)
+    shapes = layer.frame.geometry.to_numpy()
+    if layer.geometry_type == "MultiPolygon":
+        shapes = _promoted(shapes)
+    geometry = pa.array(shapely.to_wkb(shapes, output_dimension=2), type=pa.binary())
+    return pa.table([_field(attributes[name]) for name in attributes] + [geometry], [*attributes, _GEOMETRY_COLUMN])
+
+
+def _promoted(shapes: np.ndarray) -> np.ndarray:
+    single = shapely.get_type_id(shapes) == shapely.GeometryType.POLYGON
+    multi = shapes.astype(object)
+    multi[single] = shapely.multipolygons(shapes[single], indices=np.arange(single.sum()))
+    return multi
+
+
+def _field(column: pd.Series) -> pa.Array:
+    """A column as OGR takes it: days as dates, whatever is no number, day or truth as text."""
+    import pyarrow as pa
+
     null = column.isna().to_numpy()
     if column.name in DATE_COLUMNS:
-        return pd.to_datetime(column).to_numpy("datetime64[D]"), null
+        return pa.array(pd.to_datetime(column).to_numpy("datetime64[D]"), mask=null)
     if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
         numpy_type = getattr(column.dtype, "numpy_dtype", column.dtype)
-        return column.mask(null, 0).to_numpy(numpy_type), null
+        return pa.array(column.mask(null, 0).to_numpy(numpy_type), mask=null)
     if pd.api.types.is_datetime64_dtype(column):
-        return column.to_numpy(), null
-    return column.astype(object).where(~null, None).to_numpy(object), null
+        return pa.array(column.to_numpy(), mask=null)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return pa.array(column.array).cast(pa.string())
+    return pa.array(column.to_numpy(object), type=pa.string(), mask=null)
 
 
 def _crs(frame: gpd.GeoDataFrame) -> str:
@@ -178,13 +237,13 @@ def _qml(style: str) -> str:
 
 
 @contextmanager
-def _written_at(time: str) -> Iterator[None]:
-    before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": time})
+def _gdal_options() -> Iterator[None]:
+    before = {name: pyogrio.get_gdal_config_option(name) for name in _GDAL_OPTIONS}
+    pyogrio.set_gdal_config_options(_GDAL_OPTIONS)
     try:
         yield
     finally:
-        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
+        pyogrio.set_gdal_config_options(before)
 
 
 def _remove_companions(path: Path) -> None:

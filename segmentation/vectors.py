@@ -106,7 +106,9 @@ def crosses_antimeridian(bounds_deg: np.ndarray) -> np.ndarray:
 
 def polygonal(geometries: np.ndarray) -> np.ndarray:
     """The areas of geometries: (n,) valid 2-D Polygons or MultiPolygons; what has no area becomes an empty Polygon."""
-    flat = shapely.force_2d(np.asarray(geometries, dtype=object))
+    flat = np.array(geometries, dtype=object)
+    deep = shapely.has_z(flat) | shapely.has_m(flat)
+    flat[deep] = shapely.force_2d(flat[deep])
     areal = np.isin(shapely.get_type_id(flat), (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
     odd = ~(areal & shapely.is_valid(flat) & ~shapely.is_empty(flat))
     if odd.any():

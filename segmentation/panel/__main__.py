@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import geopandas as gpd
@@ -17,7 +18,7 @@ from segmentation import cli
 from segmentation.countries import read_countries
 from segmentation.errors import PipelineError
 from segmentation.geopackage import read_metadata
-from segmentation.panel.groups import unite_groups
+from segmentation.panel.groups import no_search_for_cycles, unite_groups
 from segmentation.panel.history import site_years, start_history
 from segmentation.panel.inputs import YearInput, find_run_name, read_panel, year_inputs
 from segmentation.panel.layers import write_panel, write_year
@@ -71,6 +72,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@no_search_for_cycles()
 def main(options: argparse.Namespace) -> int:
     """Read, filter, connect, write."""
     workspace = cli.workspace(options)
@@ -84,11 +86,13 @@ def main(options: argparse.Namespace) -> int:
     say_input(inputs, accounts, [year for part in options.years for year in part])
     polygons, overlaps = _filter(polygons, years, observed, options)
     sites = find_sites(*(polygons[name].to_numpy() for name in ("geometry", "year", "area")), overlaps)
-    places = unite_groups(polygons.geometry.to_numpy(), sites.of_polygon, len(sites))
+    metadata = _metadata(options, inputs, run)
+    with ThreadPoolExecutor(1) as aside:
+        uniting = aside.submit(unite_groups, polygons.geometry.to_numpy(), sites.of_polygon, len(sites))
+        written = _write_years(workspace, run, folder, inputs, polygons, metadata)
+    places = uniting.result()
     history = start_history(polygons, years, sites, observed_share(places, observed, years))
 
-    metadata = _metadata(options, inputs, run)
-    written = _write_years(workspace, run, folder, inputs, polygons, metadata)
     written += [folder / name for name in ("panel.gpkg", "area_by_year.png", "map.html")]
     site_table = write_panel(folder / "panel.gpkg", polygons, history, places, overlaps, observed.areas, metadata)
     by_country = country_years(polygons, history, observed, countries)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
 import shapely
 
 _Item = TypeVar("_Item")
-_CHUNK = 5_000
+_Result = TypeVar("_Result")
+_CHUNK = 1_000
+_TASKS_WAITING = 8
 _FEW = 50  # below this, threads cost more than they save
 
 
@@ -36,13 +41,46 @@ def in_threads(work: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.ndarr
 
 
 def ahead(items: Iterator[_Item]) -> Iterator[_Item]:
-    """The same items, each one in the making while the one before is being used."""
+    """The same items, each one in the making while the one before is being used, the first from now on."""
     end = object()
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, items, end)
-        while (item := coming.result()) is not end:
-            coming = pool.submit(next, items, end)
-            yield item
+    pool = ThreadPoolExecutor(1)
+    coming = pool.submit(next, items, end)
+
+    def taken(coming: Future) -> Iterator[_Item]:
+        with pool:
+            while (item := coming.result()) is not end:
+                coming = pool.submit(next, items, end)
+                yield item
+
+    return taken(coming)
+
+
+def map_ahead(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
+    """``map`` in threads, some results ahead of their use, in the order of the items."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting: deque[Future[_Result]] = deque()
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > _TASKS_WAITING:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+@contextmanager
+def no_search_for_cycles() -> Iterator[None]:
+    """Leave freeing memory to reference counts.
+
+    Geometries refer to nothing, so no cycle is among them, but Python would look for one again and again while
+    millions come and go: an eighth of all the time.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def unite_groups(shapes: np.ndarray, group: np.ndarray, count: int) -> np.ndarray:

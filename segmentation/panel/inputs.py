@@ -14,6 +14,7 @@ import shapely
 from segmentation.attributes import area_m2
 from segmentation.countries import assign_countries
 from segmentation.errors import PipelineError
+from segmentation.panel.groups import map_ahead
 from segmentation.vectors import Account, clean, read_vector
 from segmentation.workspace import Workspace
 
@@ -84,14 +85,18 @@ def read_panel(inputs: Sequence[YearInput], countries: gpd.GeoDataFrame) -> tupl
     Raises:
         PipelineError: a file cannot be read, or there is no polygon in any of them.
     """
-    tables, accounts = [], {}
-    for source in sorted(inputs, key=lambda source: source.year):
-        frame, accounts[source.year] = clean(read_vector(source.polygons))
-        tables.append(_attribute(frame, source.year, countries))
+    ascending = sorted(inputs, key=lambda source: source.year)
+    tables, accounts = zip(*map_ahead(lambda source: _read_year(source, countries), ascending), strict=True)
     panel = gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs="EPSG:4326")
     if panel.empty:
         raise PipelineError(f"no polygon in {', '.join(str(source.polygons) for source in inputs)}")
-    return panel.astype(dict.fromkeys(_COUNTRY, "category")), accounts
+    by_year = {source.year: account for source, account in zip(ascending, accounts, strict=True)}
+    return panel.astype(dict.fromkeys(_COUNTRY, "category")), by_year
+
+
+def _read_year(source: YearInput, countries: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, Account]:
+    frame, account = clean(read_vector(source.polygons))
+    return _attribute(frame, source.year, countries), account
 
 
 def _attribute(frame: gpd.GeoDataFrame, year: int, countries: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

@@ -57,10 +57,11 @@ def write_panel(
     sites = []
 
     def layers() -> Iterator[Layer]:
+        changing = ahead(changes(polygons, history))
         described = add_descent(polygons, history, overlaps)
         for rows in year_rows(polygons["year"].to_numpy(), history.years).values():
             yield Layer("polygons", with_period(described.iloc[rows][_POLYGONS]), style="panel_polygons")
-        for change in ahead(changes(polygons, history)):
+        for change in changing:
             yield Layer("change", with_period(change, "year_to", "year_to"), style="panel_change")
         sites.append(sites_table(polygons, history, places, overlaps))
         yield Layer("sites", with_period(sites[0], "first_year", "last_year"), style="panel_sites")

@@ -80,32 +80,33 @@ class Predictor:
         import torch
         from mmengine.dataset import pseudo_collate
 
+        batch_size = batch_size or (_GPU_BATCH if self._on_gpu else _CPU_BATCH)
         loader = torch.utils.data.DataLoader(
             _Chips(chips, self._pipeline),
-            batch_size=batch_size or (_GPU_BATCH if self._on_gpu else _CPU_BATCH),
+            batch_size=batch_size,
             num_workers=min(workers, len(chips)),
             collate_fn=pseudo_collate,
             pin_memory=self._on_gpu,
         )
-        return self._levels(iter(loader))
+        return self._levels(iter(loader), batch_size)
 
-    def _levels(self, batches: Iterator[dict]) -> Iterator[tuple[int, np.ndarray]]:
+    def _levels(self, batches: Iterator[dict], most: int) -> Iterator[tuple[int, np.ndarray]]:
         position = 0
-        most = None
         for batch in batches:
-            images, samples = batch["inputs"], batch["data_samples"]
-            done = 0
-            while done < len(images):
-                part = slice(done, done + (most or len(images)))
-                probability, most = self._within_memory(images[part], samples[part], most)
-                for levels in (probability * CERTAIN).round().byte().cpu().numpy():
+            left = len(batch["inputs"])
+            # The last batch is filled up: sums in batches of another size may round differently, and a run that goes on
+            # where another stopped is to give the same.
+            images, samples = (part + part[-1:] * (most - left) for part in (batch["inputs"], batch["data_samples"]))
+            while left > 0:
+                probability, most = self._within_memory(images, samples, most)
+                for levels in (probability[:left] * CERTAIN).round().byte().cpu().numpy():
                     yield position, levels
                     position += 1
-                done += len(probability)
+                images, samples, left = images[most:], samples[most:], left - most
 
     def _within_memory(
-        self, images: list[torch.Tensor], samples: list[SegDataSample], most: int | None
-    ) -> tuple[torch.Tensor, int | None]:
+        self, images: list[torch.Tensor], samples: list[SegDataSample], most: int
+    ) -> tuple[torch.Tensor, int]:
         """Predict the first of some chips, as many as fit; and how many that may be from now on."""
         import torch
 

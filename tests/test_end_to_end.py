@@ -285,6 +285,54 @@ def test_another_threshold_needs_no_second_inference(step_1, step_3, checkpoint,
     assert gpd.read_file(step_3[0], layer="mining_polygons")["area"].sum() < largest
 
 
+def test_smooth_outlines_of_means_in_every_format_need_no_second_inference(step_1, step_3, checkpoint):
+    workspace, _ = step_1
+    probabilities = workspace.year(YEAR).path / "probabilities"
+    before = {path: path.stat().st_mtime_ns for path in probabilities.rglob("*.tif")}
+    done = run(*step_3_of(workspace, checkpoint), "--threshold", 0.1, "--format", "fgb,parquet")
+    assert done.returncode == 0, done.stderr
+    exact = gpd.read_file(step_3[0].with_suffix(".fgb"))
+    options = ("--threshold", 0.1, "--outline", "smooth", "--overlap", "mean", "--format", "parquet")
+    done = run(*step_3_of(workspace, checkpoint), *options)
+    assert done.returncode == 0, done.stderr
+    assert str(step_3[0].with_suffix(".parquet")) in done.stdout
+    smooth = gpd.read_parquet(step_3[0].with_suffix(".parquet"))
+    assert smooth.geometry.is_valid.all()
+    assert 0.8 * exact["area"].sum() < smooth["area"].sum() < exact["area"].sum() * 1.02
+    assert {path: path.stat().st_mtime_ns for path in probabilities.rglob("*.tif")} == before
+
+
+def test_a_run_that_goes_on_ends_with_the_same_polygons(step_1, step_3, checkpoint):
+    workspace, _ = step_1
+    probabilities = sorted((workspace.year(YEAR).path / "probabilities").rglob("*.tif"))
+    command = (*step_3_of(workspace, checkpoint), "--threshold", 0.1)
+    assert run(*command).returncode == 0
+    whole = [path.read_bytes() for path in (step_3[0], *probabilities)]
+    for path in probabilities[::3]:
+        path.unlink()
+    step_3[0].unlink()
+    done = run(*command)
+    assert done.returncode == 0, done.stderr
+    assert [path.read_bytes() for path in (step_3[0], *probabilities)] == whole
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--devices", "gpu"), "'gpu' is no device"),
+        (("--format", "gpkg,shp"), "'shp' is none of gpkg, parquet, fgb"),
+        (("--batch-size", "0"), "0 is not at least 1"),
+        (("--precision", "fp8"), "invalid choice: 'fp8'"),
+        (("--outline", "round"), "invalid choice: 'round'"),
+    ],
+)
+def test_what_step_3_cannot_do_is_one_line(step_1, checkpoint, options, message):
+    done = run(*step_3_of(step_1[0], checkpoint), *options)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
 def test_step_3_before_step_1_says_so(step_1, checkpoint):
     done = run(*step_3_of(step_1[0], checkpoint, year=2017))
     assert done.returncode == 2

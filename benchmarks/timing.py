@@ -17,12 +17,14 @@ def median_s(work: Callable[[], object], runs: int = RUNS) -> float:
     return statistics.median(_seconds(work) for _ in range(runs))
 
 
-def compare(sizes: list[int], ours: Callable[[int], object], plain: Callable[[int], object], unit: str) -> None:
+def compare(
+    sizes: list[int], ours: Callable[[int], object], plain: Callable[[int], object], unit: str, runs: int = RUNS
+) -> None:
     """Print a table of both ways over growing work."""
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, median of {RUNS}\n")
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, median of {runs}\n")
     print(f"| {unit} | plain, s | ours, s | plain / ours |\n|---:|---:|---:|---:|")
     for size in sizes:
-        slow, fast = median_s(lambda size=size: plain(size)), median_s(lambda size=size: ours(size))
+        slow, fast = (median_s(lambda way=way, size=size: way(size), runs) for way in (plain, ours))
         print(f"| {size:,} | {slow:.3f} | {fast:.3f} | {slow / fast:.1f} |")
 
 

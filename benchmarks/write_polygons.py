@@ -1,0 +1,44 @@
+"""From a year's joined polygons to files: countries, areas, order, GeoPackage, GeoParquet and FlatGeobuf."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.panel import mines
+from segmentation.attributes import attribute_polygons
+from segmentation.countries import read_countries
+from segmentation.formats import FORMATS, write_polygons
+from segmentation.geopackage import Layer
+
+SIZES = (10_000, 50_000, 150_000)
+
+
+def main() -> None:
+    countries = read_countries()
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    print("| polygons | attributes, s | gpkg, s | parquet, s | fgb, s | geopandas' to_file (gpkg), s |")
+    print("|---:|---:|---:|---:|---:|---:|")
+    for count in map(int, sys.argv[1:]) if len(sys.argv) > 1 else SIZES:
+        polygons = mines(count, 2019)[["mean_probability", "geometry"]]
+        start = time.perf_counter()
+        table = attribute_polygons(polygons, 2019, countries)
+        seconds = [time.perf_counter() - start]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "mines.gpkg"
+            for name in FORMATS:
+                start = time.perf_counter()
+                write_polygons(path, Layer("mining_polygons", table, "Polygon", "mining_polygons"), {}, [name])
+                seconds.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            table.to_file(path.with_name("plain.gpkg"), layer="mining_polygons")
+            seconds.append(time.perf_counter() - start)
+        print(f"| {len(table):,} | " + " | ".join(f"{value:.1f}" for value in seconds) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -34,7 +34,7 @@ _GDAL_OPTIONS = {
     "OGR_SQLITE_PRAGMA": "page_size=16384",
 }
 # GDAL keeps Python's lock while it writes a batch: in between, other threads get their turn.
-_ROWS_AT_A_TIME = 1_000
+_ROWS_AT_A_TIME = 2_000
 
 # pyogrio's own choice, 1.4, makes the GDAL of older QGIS releases (3.22) warn at every opening.
 _VERSION = "1.2"
@@ -141,13 +141,12 @@ def _write_layer(path: Path, portions: Iterator[Layer], metadata: dict[str, str]
     import pyarrow as pa
 
     first = next(portions)
-    table = _arrow(first)
     failures: list[BaseException] = []
-    batches = _noting(failures, chain.from_iterable(_batches(part) for part in chain([table], map(_arrow, portions))))
+    batches = _noting(failures, (batch for layer in chain([first], portions) for batch in _batches(layer)))
     description = "\n".join(f"{name}: {text}" for name, text in metadata.items())
     try:
         pyogrio.write_arrow(
-            pa.RecordBatchReader.from_batches(table.schema, batches),
+            pa.RecordBatchReader.from_batches(_arrow(first, slice(0)).schema, batches),
             path,
             layer=first.name,
             driver="GPKG",
@@ -177,16 +176,18 @@ def _noting(failures: list[BaseException], items: Iterator[_Item]) -> Iterator[_
         raise
 
 
-def _batches(table: pa.Table) -> list[pa.RecordBatch]:
-    return table.to_batches(max_chunksize=_ROWS_AT_A_TIME)
+def _batches(layer: Layer) -> Iterator[pa.RecordBatch]:
+    for start in range(0, len(layer.frame), _ROWS_AT_A_TIME):
+        yield from _arrow(layer, slice(start, start + _ROWS_AT_A_TIME)).to_batches()
 
 
-def _arrow(layer: Layer) -> pa.Table:
-    """A layer as GDAL takes it: its columns, and its geometries as WKB."""
+def _arrow(layer: Layer, rows: slice) -> pa.Table:
+    """Some rows of a layer as GDAL takes them: its columns, and its geometries as WKB."""
     import pyarrow as pa
 
-    attributes = layer.frame.drop(columns=layer.frame.geometry.name)
-    shapes = layer.frame.geometry.to_numpy()
+    frame = layer.frame.iloc[rows]
+    attributes = frame.drop(columns=frame.geometry.name)
+    shapes = frame.geometry.to_numpy()
     if layer.geometry_type == "MultiPolygon":
         shapes = _promoted(shapes)
     geometry = pa.array(shapely.to_wkb(shapes, output_dimension=2), type=pa.binary())

@@ -21,7 +21,7 @@ from segmentation.panel.history import History
 from segmentation.panel.temporal import year_rows
 from segmentation.vectors import polygonal
 
-_SITES_AT_A_TIME = 4_000
+_SITES_AT_A_TIME = 2_000
 # The share of a site's area to which its pieces have to add up.
 _TOLERANCE = 1e-9
 KINDS = ("kept", "gained", "lost", "unseen")

@@ -16,7 +16,7 @@ import shapely
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _CHUNK = 1_000
-_TASKS_WAITING = 8
+_TASKS_WAITING = 6
 _FEW = 50  # below this, threads cost more than they save
 
 
@@ -95,11 +95,18 @@ def unite_groups(shapes: np.ndarray, group: np.ndarray, count: int) -> np.ndarra
         (count,) valid Polygons or MultiPolygons; None for a group without members.
     """
     united = np.full(count, None, dtype=object)
-    alone = np.bincount(group, minlength=count)[group] == 1
+    size = np.bincount(group, minlength=count)
+    alone = size[group] == 1
     united[group[alone]] = shapes[alone]
-    if not alone.all():
+    crowded = np.flatnonzero(size > 1)
+    if len(crowded):
         order = np.flatnonzero(~alone)[np.argsort(group[~alone], kind="stable")]
-        crowded, place = np.unique(group[order], return_inverse=True)
-        collections = shapely.geometrycollections(shapes[order], indices=place)
-        united[crowded] = in_threads(lambda members: shapely.union_all(members[:, None], axis=1), collections)
+        size = size[crowded]
+
+        def unite(first: np.ndarray, size: np.ndarray) -> np.ndarray:
+            members = shapes[order[first[0] : first[-1] + size[-1]]]
+            gathered = shapely.geometrycollections(members, indices=np.repeat(np.arange(len(size)), size))
+            return shapely.union_all(gathered[:, None], axis=1)
+
+        united[crowded] = in_threads(unite, np.cumsum(size) - size, size)
     return united

@@ -51,6 +51,6 @@ $(VENV)/ready: requirements.txt
 	$(RUN) -m pip install --quiet --requirement requirements.txt
 	touch $@
 
-$(VENV)/ready-to-test: $(VENV)/ready requirements-dev.txt
+$(VENV)/ready-to-test: $(VENV)/ready requirements-stac.txt requirements-dev.txt
 	$(RUN) -m pip install --quiet --requirement requirements-dev.txt
 	touch $@

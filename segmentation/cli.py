@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -101,6 +101,48 @@ def share(text: str) -> float:
     value = float(text)
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def measure(text: str) -> float:
+    """An argparse type: a number of at least 0."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not at least 0")
+    return value
+
+
+def several(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    """An argparse type: one or more of some words, separated by commas."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        unknown = [word for word in text.split(",") if word not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
+        return tuple(dict.fromkeys(text.split(",")))
+
+    return parse
+
+
+def devices(text: str) -> tuple[str, ...]:
+    """An argparse type: ``cpu``, ``cuda``, ``cuda:N`` or N, one or more separated by commas."""
+    names = tuple(f"cuda:{name}" if name.isdigit() else name for name in text.split(","))
+    wrong = [name for name in names if not re.fullmatch(r"cpu|cuda(:\d+)?", name)]
+    if wrong:
+        raise argparse.ArgumentTypeError(f"{wrong[0]!r} is no device; cpu, cuda or the number of a GPU are")
+    return names
+
+
+def batch_size(text: str) -> int | None:
+    """An argparse type: a whole number of at least 1, or ``auto`` (None)."""
+    return None if text == "auto" else positive(text)
+
+
+def percentage(text: str) -> float:
+    """An argparse type: a number from 0 to 100."""
+    value = float(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is no percentage")
     return value
 
 

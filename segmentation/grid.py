@@ -109,7 +109,7 @@ class Grid:
         Returns:
             Three (m,) int64 arrays: the window's position, the quad's x and the quad's y (from the south).
         """
-        window, x, row = _squares_of(windows, QUAD_PX)
+        window, x, row = squares_of(windows, QUAD_PX)
         return window, x, self.n_quads - 1 - row
 
     def blocks_of(self, windows: Windows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -119,7 +119,7 @@ class Grid:
             Three (m,) int64 arrays: the quad's x, the quad's y (from the south) and the block's number in the quad,
             row by row from the north-west.
         """
-        _, col, row = _squares_of(windows, BLOCK_PX)
+        _, col, row = squares_of(windows, BLOCK_PX)
         across = QUAD_PX // BLOCK_PX
         number = row % across * across + col % across
         blocks = np.unique(np.column_stack([col // across, self.n_quads - 1 - row // across, number]), axis=0)
@@ -143,7 +143,7 @@ class Grid:
         return np.clip(x, 0, self.n_quads - 1), np.clip(y, 0, self.n_quads - 1)
 
 
-def _squares_of(windows: Windows, side_px: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def squares_of(windows: Windows, side_px: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Every square of a coarser grid that every window touches: window's position, square's column and row."""
     left, right = windows.col // side_px, (windows.col + windows.side_px - 1) // side_px
     top, bottom = windows.row // side_px, (windows.row + windows.side_px - 1) // side_px

@@ -66,6 +66,7 @@ class Forecast:
         not_covered: known not to exist.
         requests: to the server, at least.
         piece_bytes: mean size of a piece.
+        kept_bytes: mean size of what is kept of it; None for all.
     """
 
     unit: str
@@ -74,6 +75,7 @@ class Forecast:
     not_covered: int
     requests: int
     piece_bytes: float
+    kept_bytes: float | None = None
 
     @property
     def missing(self) -> int:

@@ -1,8 +1,12 @@
-"""Step 3's inference: the probabilities of every chip of a year, a file each, resumable."""
+"""Step 3's work: the probabilities of every chip of a year, a file each, and their outlines while the model goes on.
+
+The model's process does nothing but feed it. Worker processes write its results and outline them.
+"""
 
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import Future
 from pathlib import Path
 
 import geopandas as gpd
@@ -11,67 +15,82 @@ import rasterio
 from tqdm import tqdm
 
 from segmentation.chips import read_valid
+from segmentation.devices import Inference, predict_chips
 from segmentation.errors import PipelineError
-from segmentation.model import ModelRun, Predictor
-from segmentation.probabilities import encode, write_probability
-from segmentation.vectorize import Prediction
+from segmentation.model import ModelRun
+from segmentation.overlaps import part
+from segmentation.probabilities import Prediction, encode, write_probability
+from segmentation.vectorize import MEAN, Pieces, Rule, collect, outline_block, outline_window
 from segmentation.windows import WRITTEN
+from segmentation.workers import Crew
 from segmentation.workspace import YearFolder, fingerprint, read_json, write_json
 
 
 def predict_year(
-    windows: gpd.GeoDataFrame,
-    folder: YearFolder,
-    run: ModelRun,
-    device: str | None = None,
-    batch_size: int = 8,
-    workers: int = 2,
-    quiet: bool = False,
-) -> list[Prediction]:
-    """Predict every chip that has no probabilities from this very model yet.
+    windows: gpd.GeoDataFrame, folder: YearFolder, run: ModelRun, how: Inference, rule: Rule, quiet: bool = False
+) -> Pieces:
+    """Predict every chip that has no probabilities from this very model yet, and outline the mines of all.
 
     Args:
         windows: of the year, from ``windows.read_windows``.
         folder: the year's, locked by the caller.
         run: the trained model.
-        device: see ``Predictor``.
-        batch_size: chips that go through the model together.
-        workers: processes that read chips.
-        quiet: no progress bar.
+        how: to run it, and in how many processes to read, write and outline.
+        rule: how probabilities become outlines.
+        quiet: no progress bars.
 
     Returns:
-        The probability file of every window that has a chip.
+        The outlines, window by window in the order of ``windows``, then block by block where windows overlap.
 
     Raises:
-        PipelineError: a chip that ``windows.gpkg`` calls written is not there.
+        PipelineError: a chip that ``windows.gpkg`` calls written is not there, or the model does not run.
     """
     seen = windows[windows["status"] == WRITTEN]
     chips = [folder.chip(split, name) for split, name in zip(seen["split"], seen["id"], strict=True)]
-    targets = [folder.probability(run.name, name) for name in seen["id"]]
-    _same_model(folder, run)
-    missing = [position for position, target in enumerate(targets) if not target.exists()]
+    places = seen[["col", "row", "side_px"]].to_numpy("int64").tolist()
+    predictions = [
+        Prediction(folder.probability(run.name, name), *place) for name, place in zip(seen["id"], places, strict=True)
+    ]
+    _same_model(folder, run, how.precision)
+    missing = [position for position, prediction in enumerate(predictions) if not prediction.probability.exists()]
+    at_hand = sorted(set(range(len(predictions))) - set(missing))
     gone = [chips[position] for position in missing if not chips[position].exists()]
     if gone:
         raise PipelineError(f"{len(gone)} chips are gone, for example {gone[0]}; run step 1 for {folder.year} again")
-    if missing:
-        predictor = Predictor(run, device)
-        predicted = predictor.predict([chips[position] for position in missing], batch_size, workers)
-        for place, probability in tqdm(predicted, total=len(missing), desc="inference", unit="chip", disable=quiet):
-            _keep(chips[missing[place]], targets[missing[place]], probability)
-    places = seen[["col", "row", "side_px"]].to_numpy("int64").tolist()
-    return [Prediction(target, *place) for target, place in zip(targets, places, strict=True)]
+    # Its readers are forked before the crew's threads start.
+    predicted = predict_chips([chips[position] for position in missing], run, how) if missing else ()
+    alone, blocks = part(predictions) if rule.overlap == MEAN else (np.arange(len(predictions)), [])
+    outlined = set(alone.tolist())
+    with Crew(how.workers) as crew:
+
+        def settle(position: int, levels: np.ndarray | None, bar: tqdm) -> Future:
+            now = rule if position in outlined else None
+            return crew.submit(_settle, predictions[position], chips[position], levels, now, done=bar.update)
+
+        with tqdm(total=len(predictions), desc="chips", unit="chip", disable=quiet) as bar:
+            # New ones first: the model is not to wait for the outlines of others.
+            settled = {missing[place]: settle(missing[place], levels, bar) for place, levels in predicted}
+            settled |= {position: settle(position, None, bar) for position in at_hand}
+            pieces = [settled[position].result() for position in range(len(predictions))]
+        with tqdm(total=len(blocks), desc="overlaps", unit="block", disable=quiet or not blocks) as bar:
+            joint = [crew.submit(outline_block, block, rule, done=bar.update) for block in blocks]
+            pieces += [block.result() for block in joint]
+    return collect([piece for piece in pieces if piece is not None])
 
 
-def _keep(chip: Path, target: Path, probability: np.ndarray) -> None:
-    with rasterio.open(chip) as file:
-        transform = file.transform
-    write_probability(target, encode(probability, read_valid(chip)), transform)
+def _settle(prediction: Prediction, chip: Path, levels: np.ndarray | None, rule: Rule | None) -> Pieces | None:
+    """What a worker does with a window: write what is new, and outline it unless that has to wait for others."""
+    if levels is not None:
+        with rasterio.open(chip) as file:
+            transform = file.transform
+        write_probability(prediction.probability, encode(levels, read_valid(chip)), transform)
+    return None if rule is None else outline_window(prediction, rule)
 
 
-def _same_model(folder: YearFolder, run: ModelRun) -> None:
-    """Throw away probabilities that came from other weights or other chips under the same name."""
+def _same_model(folder: YearFolder, run: ModelRun, precision: str) -> None:
+    """Throw away probabilities that came from other weights, other chips or another precision under the same name."""
     record = folder.probability(run.name, "model").with_suffix(".json")
-    made_from = run.fingerprint() | {"chips": fingerprint(folder.settings)}
+    made_from = run.fingerprint() | {"chips": fingerprint(folder.settings), "precision": precision}
     if read_json(record) == made_from:
         return
     if record.parent.exists():

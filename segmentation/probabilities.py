@@ -1,46 +1,85 @@
 """Probabilities of mine, kept a file a window so that another threshold needs no second inference.
 
-Encoding: uint8, 0 to 250 for 0 to 1, 255 where the chip has no data.
+Levels: uint8, 0 to 250 for 0 to 1, 255 where the chip has no data.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from rasterio import Affine
+from rasterio.errors import RasterioError
+from scipy import ndimage
 
 from segmentation.chips import PROFILE
+from segmentation.errors import PipelineError
+from segmentation.grid import CHIP_PX
 from segmentation.workspace import whole_file
 
 CERTAIN = 250
 NO_DATA = 255
 
 
-def encode(probability: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Probabilities (h, w) float, 0 to 1, and validity (h, w) bool as uint8."""
-    return np.where(valid, np.rint(probability * CERTAIN), NO_DATA).astype("uint8")
+@dataclass(frozen=True)
+class Prediction:
+    """A window's probability file and where the window lies in the world's pixel grid (see ``grid.Windows``)."""
+
+    probability: Path
+    col: int
+    row: int
+    side_px: int
+
+    @property
+    def step(self) -> int:
+        """Side of a chip pixel in grid pixels."""
+        return self.side_px // CHIP_PX
+
+    def read(self) -> np.ndarray:
+        """The window's levels, (512, 512) uint8."""
+        return read_probability(self.probability)
 
 
-def write_probability(path: Path, encoded: np.ndarray, transform: Affine) -> None:
+def encode(levels: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Levels (h, w) uint8, 0 to 250, where a chip is valid (h, w) bool; elsewhere no data, whatever the model says."""
+    return np.where(valid, levels, np.uint8(NO_DATA))
+
+
+def write_probability(path: Path, levels: np.ndarray, transform: Affine) -> None:
     """Write a window's probabilities whole.
 
     Args:
         path: the GeoTIFF to write.
-        encoded: (512, 512) uint8, from ``encode``.
+        levels: (512, 512) uint8, from ``encode``.
         transform: of the chip, EPSG:3857.
     """
     with (
         whole_file(path) as partial,
         rasterio.open(partial, "w", **PROFILE, count=1, transform=transform, nodata=NO_DATA, predictor=2) as file,
     ):
-        file.write(encoded, 1)
+        file.write(levels, 1)
         file.scales = (1 / CERTAIN,)
         file.set_band_description(1, "probability of mine")
 
 
 def read_probability(path: Path) -> np.ndarray:
-    """A window's probabilities as written: (512, 512) uint8."""
-    with rasterio.open(path) as file:
-        return file.read(1)
+    """A window's levels as written: (512, 512) uint8.
+
+    Raises:
+        PipelineError: the file is damaged.
+    """
+    try:
+        with rasterio.open(path) as file:
+            return file.read(1)
+    except RasterioError as error:
+        raise PipelineError(f"{path} is damaged ({error}); remove it and run step 3 again") from None
+
+
+def spread(levels: np.ndarray) -> np.ndarray:
+    """Levels (h, w) with those of the nearest pixel that has data where there is none."""
+    seen = levels != NO_DATA
+    if seen.all() or not seen.any():
+        return levels
+    return levels[tuple(ndimage.distance_transform_edt(~seen, return_distances=False, return_indices=True))]

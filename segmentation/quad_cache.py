@@ -1,10 +1,11 @@
-"""The quads of a year on disk, and what is known of each."""
+"""The quads (or other pieces of imagery) of a year on disk, and what is known of each."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from segmentation.grid import quad_name
 from segmentation.records import RecordFile
@@ -12,11 +13,12 @@ from segmentation.records import RecordFile
 COVERED, NOT_COVERED, FAILED = "covered", "not covered", "failed"
 
 Quad = tuple[int, int]
+Piece = TypeVar("Piece")
 
 
 @dataclass(frozen=True)
 class QuadRecord:
-    """What is known of a quad.
+    """What is known of a quad, or of another piece of imagery.
 
     Attributes:
         mosaic: name of the mosaic that it was asked of.
@@ -35,51 +37,64 @@ class QuadRecord:
     cloud: float | None = None
 
 
-class QuadCache:
-    """A folder of quads ``x-y.tif`` with a record of them, ``quads.jsonl``.
+class PieceCache(Generic[Piece]):
+    """A folder of pieces of imagery as GeoTIFFs, with a record of them.
 
     A file that the record does not name, or names with another size, counts as not there yet.
+
+    Args:
+        folder: holds the files.
+        record: name of the record file.
+        name: of a piece, and of its file.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, record: str, name: Callable[[Piece], str]):
         self.folder = folder
-        self._records = RecordFile(folder / "quads.jsonl")
+        self._name = name
+        self._records = RecordFile(folder / record)
 
-    def path(self, quad: Quad) -> Path:
-        """Where a quad is, or will be."""
-        return self.folder / f"{quad_name(*quad)}.tif"
+    def path(self, piece: Piece) -> Path:
+        """Where a piece is, or will be."""
+        return self.folder / f"{self._name(piece)}.tif"
 
-    def record(self, quad: Quad) -> QuadRecord | None:
-        """What is known of a quad."""
-        known = self._records.get(quad_name(*quad))
+    def record(self, piece: Piece) -> QuadRecord | None:
+        """What is known of a piece."""
+        known = self._records.get(self._name(piece))
         return None if known is None else QuadRecord(**known)
 
-    def is_settled(self, quad: Quad, blocks: Collection[int] | None = None) -> bool:
-        """Whether a quad need not be asked for: checked and still as it was, or known not to be covered.
+    def is_settled(self, piece: Piece, blocks: Collection[int] | None = None) -> bool:
+        """Whether a piece need not be asked for: checked and still as it was, or known not to be covered.
 
         Args:
-            quad: in question.
+            piece: in question.
             blocks: those that are needed, None for all.
         """
-        known = self.record(quad)
+        known = self.record(piece)
         if known is None or known.status == FAILED:
             return False
         if known.status == NOT_COVERED:
             return True
-        path = self.path(quad)
+        path = self.path(piece)
         unchanged = path.exists() and path.stat().st_size == known.size
         enough = known.blocks is None or (blocks is not None and set(blocks) <= set(known.blocks))
         return unchanged and enough
 
-    def discard(self, quad: Quad) -> None:
-        """Remove a quad's file, but remember that there was one."""
-        self.path(quad).unlink(missing_ok=True)
-        self.keep(quad, replace(self.record(quad), size=0, blocks=[]))
+    def discard(self, piece: Piece) -> None:
+        """Remove a piece's file, but remember that there was one."""
+        self.path(piece).unlink(missing_ok=True)
+        self.keep(piece, replace(self.record(piece), size=0, blocks=[]))
 
-    def keep(self, quad: Quad, record: QuadRecord) -> None:
-        """Keep what has become known of a quad."""
-        self._records.keep(quad_name(*quad), asdict(record))
+    def keep(self, piece: Piece, record: QuadRecord) -> None:
+        """Keep what has become known of a piece."""
+        self._records.keep(self._name(piece), asdict(record))
 
     def tidy(self) -> None:
         """Sort the record, so that it does not depend on the order of downloads."""
         self._records.tidy()
+
+
+class QuadCache(PieceCache[Quad]):
+    """A folder of quads ``x-y.tif`` with a record of them, ``quads.jsonl``."""
+
+    def __init__(self, folder: Path):
+        super().__init__(folder, "quads.jsonl", lambda quad: quad_name(*quad))

@@ -24,11 +24,13 @@ from segmentation.workspace import whole_file
 # Names the blocks that a sparse quad holds, so that nobody takes it for a whole one.
 PARTIAL_TAG = "BLOCKS"
 
-_REMOTE_NAME = "quad.tif"
+REMOTE_NAME = "quad.tif"
 _BLOCKS_ACROSS = QUAD_PX // BLOCK_PX
 
 # Small reads (a TIFF's directory) are rounded up to this, so that they become few requests.
 _LEAST_BYTES = 1 << 16
+# Blocks of a row follow each other but for a few bytes that say how long they are.
+_GAP_BYTES = 1 << 12
 
 
 class RemoteFile:
@@ -67,9 +69,28 @@ class RemoteFile:
         self._parts[start] = part
         return part[: end - start]
 
+    def fetch(self, spans: Sequence[tuple[int, int]]) -> None:
+        """Read spans (first byte, end) of the file ahead, those that nearly follow each other in one request.
+
+        Raises:
+            PipelineError: it failed for good.
+        """
+        spans = sorted(spans)
+        while spans:
+            start, end = spans.pop(0)
+            while spans and spans[0][0] <= end + _GAP_BYTES:
+                end = max(end, spans.pop(0)[1])
+            self.between(start, end)
+            if self.failure is not None:
+                raise self.failure
+
+    def forget(self) -> None:
+        """Let go of all parts but the first, which holds the file's directory."""
+        self._parts = {0: self._parts[0]}
+
     def opener(self, path: str, mode: str = "rb") -> _View:
         """What ``rasterio.open`` opens the file with; there are no files beside it."""
-        if not path.endswith(_REMOTE_NAME) or "w" in mode:
+        if not path.endswith(REMOTE_NAME) or "w" in mode:
             raise FileNotFoundError(path)
         return _View(self)
 
@@ -121,7 +142,7 @@ def fetch_blocks(web: Web, link: str, target: Path, blocks: Sequence[int], grid:
     """
     remote = RemoteFile(web, link)
     try:
-        with rasterio.open(_REMOTE_NAME, opener=remote.opener) as quad:
+        with rasterio.open(REMOTE_NAME, opener=remote.opener) as quad:
             check_layout(quad, grid, x, y)
             windows = [_block_window(block) for block in blocks]
             _check_parts(remote, quad, windows)

@@ -85,11 +85,13 @@ class RasterImagery:
         quiet: bool = False,
     ):
         files = tqdm(find_files(paths), desc="files", unit="file", disable=quiet, leave=False)
-        self._rasters = tuple(describe(path, bands, reflectance) for path in files)
+        described = [describe(path, bands, reflectance) for path in files]
+        self._rasters = tuple(raster for raster, _ in described)
+        places = [place for _, place in described]
         _require_same_bands(self._rasters)
-        finest = min(raster.pixel_3857_m for raster in self._rasters)
+        finest = min(place.pixel_3857_m for place in places)
         self.grid = Grid(nearest_level(finest) if level is None else level)
-        self._file, self._outlines = placed([raster.outline for raster in self._rasters])
+        self._file, self._outlines = placed([place.outline for place in places])
         self._tree = shapely.STRtree(self._outlines)
         more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
         self._name = ", ".join(path.resolve().name for path in paths[:_NAMED]) + more

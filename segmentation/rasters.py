@@ -11,6 +11,8 @@ import numpy as np
 import rasterio
 import shapely
 from pyproj import Transformer
+from rasterio import Affine
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from shapely.affinity import translate
@@ -63,16 +65,25 @@ class Raster:
         offsets: by band.
         alpha: band that is 0 where there is no data; None where there is none.
         empty_zero: a pixel is without data only where all bands are: 0 is also a very dark value.
-        outline: where it lies, (EPSG:3857); beyond the antimeridian x goes on.
-        pixel_3857_m: side of a pixel in metres of EPSG:3857.
     """
 
     path: Path
     bands: tuple[int, ...]
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
-    alpha: int | None
-    empty_zero: bool
+    alpha: int | None = None
+    empty_zero: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a file lies.
+
+    Attributes:
+        outline: EPSG:3857; beyond the antimeridian x goes on.
+        pixel_3857_m: side of a pixel in metres of EPSG:3857.
+    """
+
     outline: shapely.Polygon
     pixel_3857_m: float
 
@@ -98,7 +109,9 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def describe(path: Path, bands: Sequence[str] | None = None, reflectance: Reflectance | None = None) -> Raster:
+def describe(
+    path: Path, bands: Sequence[str] | None = None, reflectance: Reflectance | None = None
+) -> tuple[Raster, Place]:
     """Read what a file says of itself.
 
     Args:
@@ -116,19 +129,39 @@ def describe(path: Path, bands: Sequence[str] | None = None, reflectance: Reflec
                 raise PipelineError(f"{path} has no CRS; give it one (gdal_edit.py -a_srs)")
             chosen = _named(file, bands) if bands else _recognised(file)
             scales, offsets = _reflectance(file, chosen, reflectance)
-            outline = _outline(file)
-            return Raster(
+            outline = outline_of(file.crs, file.transform, file.width, file.height)
+            if outline is None:
+                raise PipelineError(f"{path} does not lie where its CRS is defined")
+            raster = Raster(
                 path=path,
                 bands=chosen,
                 scales=scales,
                 offsets=offsets,
                 alpha=_alpha(file, chosen),
                 empty_zero=_is_planet_quad(file) or all(file.nodatavals[band - 1] == 0 for band in chosen),
-                outline=outline,
-                pixel_3857_m=float(np.sqrt(outline.area / (file.width * file.height))),
             )
+            return raster, Place(outline, float(np.sqrt(outline.area / (file.width * file.height))))
     except RasterioError as error:
         raise PipelineError(f"{path} cannot be read as a raster: {error}") from None
+
+
+def outline_of(crs: CRS | str, transform: Affine, width: int, height: int) -> shapely.Polygon | None:
+    """The border of a raster in EPSG:3857, with x beyond the world where it crosses the antimeridian.
+
+    None where its CRS is not defined all along it.
+    """
+    share = np.linspace(0, 1, _POINTS_A_SIDE)[:-1]
+    along, back, none, full = share, 1 - share, np.zeros_like(share), np.ones_like(share)
+    # The middle comes first: the border is put around it.
+    across = np.concatenate([[0.5], along, full, back, none]) * width
+    down = np.concatenate([[0.5], none, along, full, back]) * height
+    lon, lat = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(*(transform * (across, down)))
+    if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
+        return None
+    middle, border = lon[0], np.unwrap(lon[1:], period=360)
+    border += 360 * np.round((middle - border.mean()) / 360) - 360 * np.floor((middle + 180) / 360)
+    _, north = lonlat_to_mercator(0 * border, np.clip(lat[1:], -_LARGEST_LATITUDE, _LARGEST_LATITUDE))
+    return shapely.Polygon(np.column_stack([border / 180 * HALF_WORLD_M, north])).buffer(0)
 
 
 def placed(outlines: Sequence[shapely.Polygon]) -> tuple[np.ndarray, np.ndarray]:
@@ -217,23 +250,6 @@ def _reflectance(
             "(0.0001 where they are reflectance x 10,000, 1 where they are reflectance)"
         )
     return scales, offsets
-
-
-def _outline(file: rasterio.DatasetReader) -> shapely.Polygon:
-    """The border of a raster in EPSG:3857, with x beyond the world where it crosses the antimeridian."""
-    share = np.linspace(0, 1, _POINTS_A_SIDE)[:-1]
-    along, back, none, full = share, 1 - share, np.zeros_like(share), np.ones_like(share)
-    # The middle comes first: the border is put around it.
-    across = np.concatenate([[0.5], along, full, back, none]) * file.width
-    down = np.concatenate([[0.5], none, along, full, back]) * file.height
-    x, y = file.transform * (across, down)
-    lon, lat = Transformer.from_crs(file.crs, "EPSG:4326", always_xy=True).transform(x, y)
-    if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
-        raise PipelineError(f"{file.name} does not lie where its CRS is defined")
-    middle, border = lon[0], np.unwrap(lon[1:], period=360)
-    border += 360 * np.round((middle - border.mean()) / 360) - 360 * np.floor((middle + 180) / 360)
-    _, north = lonlat_to_mercator(0 * border, np.clip(lat[1:], -_LARGEST_LATITUDE, _LARGEST_LATITUDE))
-    return shapely.Polygon(np.column_stack([border / 180 * HALF_WORLD_M, north])).buffer(0)
 
 
 def _listed(file: rasterio.DatasetReader) -> str:

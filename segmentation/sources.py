@@ -21,9 +21,11 @@ from segmentation.planet import API_URL, PlanetClient
 from segmentation.planet_imagery import WHOLE_QUADS, WINDOWS_ONLY, PlanetImagery
 from segmentation.raster_imagery import RasterImagery
 from segmentation.rasters import COLOURS, Reflectance
+from segmentation.s2_imagery import LEVEL, MIRROR_URL, QUARTERS, Sentinel2Imagery
+from segmentation.stac.seasons import STUDY_SEASON, season
 from segmentation.workspace import Workspace, read_json
 
-PLANET, FILES = "planet", "files"
+PLANET, SENTINEL2, FILES, STAC = "planet", "sentinel2", "files", "stac"
 
 # What all years of a workspace have to share: a model, and a panel, must see the same kind of imagery every year.
 _SHARED = ("imagery", "level", "bands")
@@ -51,15 +53,15 @@ def add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Acti
         nargs="+",
         default=[PLANET],
         metavar="SOURCE",
-        help=f"where the imagery comes from: {PLANET}, or rasters of your own, files and folders of them "
-        f"(default: {PLANET})",
+        help=f"where the imagery comes from: {PLANET}, {SENTINEL2}, {STAC}:URL#COLLECTION, or rasters of your own, "
+        f"files and folders (default: {PLANET})",
     )
     parser.add_argument(
         "--level",
         type=cli.level,
         metavar="Z",
         help="level of the pixel grid, 256 * 2^Z pixels around the world (default: 15 for Planet, 4.78 m; "
-        "else the one nearest to the imagery's pixels, 14 for 10 m)",
+        "14 for Sentinel-2, 9.55 m; else the one nearest to the finest file's pixels)",
     )
     parser.add_argument(
         "--max-rps", type=float, default=5.0, metavar="N", help="requests a second at most (default: %(default)s)"
@@ -67,7 +69,9 @@ def add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Acti
     parser.add_argument(
         "--tries", type=cli.positive, default=8, metavar="N", help="tries of a failing request (default: %(default)s)"
     )
-    return {kind: source.options(parser.add_argument_group(source.title)) for kind, source in SOURCES.items()}
+    offered = {kind: source.options(parser.add_argument_group(source.title)) for kind, source in SOURCES.items()}
+    offered[STAC] += offered[FILES]
+    return offered
 
 
 def check_options(
@@ -79,13 +83,15 @@ def check_options(
         parser.error("--demo brings its own imagery: leave out --imagery")
     for other, actions in offered.items():
         for action in actions:
-            if other != kind and getattr(options, action.dest) != action.default:
+            if action not in offered[kind] and getattr(options, action.dest) != action.default:
                 parser.error(f"{action.option_strings[0]} is for --imagery {other}, not for {kind}")
 
 
 def kind_of(imagery: list[str]) -> str:
     """The source that ``--imagery`` names: a key of ``SOURCES``."""
-    return imagery[0] if len(imagery) == 1 and imagery[0] in SOURCES and imagery[0] != FILES else FILES
+    if any(name.startswith(f"{STAC}:") for name in imagery):
+        return STAC
+    return imagery[0] if len(imagery) == 1 and imagery[0] in SOURCES and imagery[0] not in {FILES, STAC} else FILES
 
 
 @contextmanager
@@ -160,14 +166,43 @@ def _planet(options: argparse.Namespace, workspace: Workspace, stack: ExitStack)
     return PlanetImagery(client, mosaic, quads, candidates, fetch, discard, options.workers, options.quiet)
 
 
+def _sentinel2_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:
+    return [
+        group.add_argument(
+            "--quarter", choices=QUARTERS, default="Q3", help="of the year, three months each (default: %(default)s)"
+        ),
+        group.add_argument(
+            "--sentinel2-url",
+            default=MIRROR_URL,
+            metavar="URL",
+            help="a server with YEAR/QUARTER/TILE/BAND.tif (default: %(default)s)",
+        ),
+    ]
+
+
+def _sentinel2(options: argparse.Namespace, workspace: Workspace, stack: ExitStack) -> Sentinel2Imagery:
+    """The cloudless mosaic of a quarter."""
+    return Sentinel2Imagery(
+        options.year,
+        options.quarter,
+        workspace.year(options.year).quads,
+        options.sentinel2_url,
+        LEVEL if options.level is None else options.level,
+        options.max_rps,
+        options.tries,
+        options.workers,
+        options.quiet,
+    )
+
+
 def _file_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:
     return [
         group.add_argument(
             "--bands",
             type=_bands,
             metavar="R,G,B[,NIR]",
-            help="red, green, blue and maybe near infrared, by number (from 1) or description "
-            "(default: by the files' descriptions and colours)",
+            help="red, green, blue and maybe near infrared, by number (from 1) or description, of a STAC collection by "
+            "asset (default: by the files' descriptions and colours, by the usual names of assets)",
         ),
         group.add_argument(
             "--reflectance-scale",
@@ -182,6 +217,70 @@ def _files(options: argparse.Namespace, workspace: Workspace, stack: ExitStack) 
     """The user's own rasters."""
     paths = [Path(path) for path in options.imagery]
     return RasterImagery(paths, options.bands, options.reflectance_scale, options.level, options.quiet)
+
+
+def _stac_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:
+    return [
+        group.add_argument(
+            "--season",
+            type=season,
+            default=STUDY_SEASON,
+            metavar="MM-DD/MM-DD",
+            help="days of the year whose scenes are combined; one that crosses New Year ends in the year "
+            "(default: %(default)s, as the study)",
+        ),
+        group.add_argument(
+            "--looks",
+            type=cli.positive,
+            default=5,
+            metavar="N",
+            help="every pixel is the median of its N least cloudy clear looks, or of as many as there are "
+            "(default: %(default)s)",
+        ),
+        group.add_argument(
+            "--max-cloud",
+            type=cli.percentage,
+            default=80.0,
+            metavar="PERCENT",
+            help="scenes with more cloud are left out (default: %(default)g)",
+        ),
+        group.add_argument(
+            "--sas-url",
+            metavar="URL",
+            help="gives anonymous access tokens (SAS) for the files (default: the Planetary Computer's for its own)",
+        ),
+    ]
+
+
+def _stac(options: argparse.Namespace, workspace: Workspace, stack: ExitStack) -> ImagerySource:
+    """Composites of a STAC collection's scenes."""
+    url, _, collection = options.imagery[0].removeprefix(f"{STAC}:").partition("#")
+    if len(options.imagery) > 1 or not url or not collection:
+        raise PipelineError(
+            f"--imagery {' '.join(options.imagery)}: name one collection, {STAC}:URL#COLLECTION, such as "
+            f"{STAC}:https://earth-search.aws.element84.com/v1#sentinel-2-l2a"
+        )
+    try:
+        from segmentation.stac.catalogue import Catalogue
+        from segmentation.stac.imagery import StacImagery
+        from segmentation.stac.looks import Choice
+    except ModuleNotFoundError as error:
+        raise PipelineError(
+            f"--imagery {STAC} needs {error.name}, which is missing: pip install -r requirements-stac.txt"
+        ) from None
+    return StacImagery(
+        Catalogue(url, collection, options.max_rps, options.tries),
+        options.year,
+        Choice(options.season, options.looks, options.max_cloud),
+        workspace.year(options.year).quads,
+        level=options.level,
+        bands=options.bands,
+        told=options.reflectance_scale,
+        sas_url=options.sas_url,
+        threads=options.workers,
+        tries=options.tries,
+        quiet=options.quiet,
+    )
 
 
 def _bands(text: str) -> tuple[str, ...]:
@@ -200,5 +299,7 @@ def _reflectance(text: str) -> Reflectance:
 
 SOURCES = {
     PLANET: Source("Planet's basemaps", _planet_options, _planet),
+    SENTINEL2: Source("Sentinel-2's cloudless mosaics", _sentinel2_options, _sentinel2),
     FILES: Source("rasters of your own", _file_options, _files),
+    STAC: Source("scenes of a STAC collection", _stac_options, _stac),
 }

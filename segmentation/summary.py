@@ -34,8 +34,9 @@ def summarise(polygons: LiteraturePolygons, dataset: Dataset, footprint: Footpri
     lines += [_line(f"  {status}", count) for status, count in windows["status"].value_counts().items()]
     lines += _unwritten(windows)
     lines.append(_line(f"{footprint.unit}s needed", len(pieces)))
-    for (status, reason), count in pieces.groupby(["status", "reason"]).size().items():
-        lines.append(_line(f"  {status}{f': {reason}' if status == NOT_COVERED else ''}", count))
+    # Failures have reasons of their own, one each; windows.gpkg holds them.
+    states = pieces["status"] + (": " + pieces["reason"]).where(pieces["status"] == NOT_COVERED, "")
+    lines += [_line(f"  {state}", count) for state, count in states.groupby(states).size().items()]
     lines += _named(pieces.loc[pieces["status"] == FAILED, "name"], FAILED)
     written = windows[windows["status"] == WRITTEN]
     lines.append(_line("chips", len(written)))
@@ -58,6 +59,7 @@ def announce(polygons: LiteraturePolygons, windows: int, forecast: Forecast, max
         max_rps: requests a second at most.
     """
     gigabytes = forecast.piece_bytes / 1e9
+    kept_gb = gigabytes if forecast.kept_bytes is None else forecast.kept_bytes / 1e9
     hours = forecast.requests / max_rps / 3600
     lines = [
         _line("polygons read", polygons.read),
@@ -68,7 +70,7 @@ def announce(polygons: LiteraturePolygons, windows: int, forecast: Forecast, max
         _line("  known not to be covered", forecast.not_covered),
         _line("  to fetch", forecast.missing),
         _line(f"to download, at {gigabytes * 1e3:.0f} MB a {forecast.unit}", f"{forecast.missing * gigabytes:,.1f} GB"),
-        _line("on disk then", f"{(forecast.missing + forecast.covered) * gigabytes:,.1f} GB"),
+        _line("on disk then", f"{(forecast.missing + forecast.covered) * kept_gb:,.1f} GB"),
         _line("requests, at least", forecast.requests),
         _line(f"time for them at {max_rps:g} a second", f"{hours:,.2f} h"),
     ]

@@ -1,4 +1,4 @@
-"""Probabilities to polygons: exact pixel edges, joined where windows overlap, simplified by about a pixel.
+"""Probabilities to polygons: outlined window by window, joined where windows overlap, simplified by about a pixel.
 
 All of it happens in the world's pixel coordinates (see ``Grid``): pixel corners are whole numbers there, so edges
 that coincide in two windows coincide exactly, and only the finished polygons are turned into degrees.
@@ -7,41 +7,44 @@ that coincide in two windows coincide exactly, and only the finished polygons ar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import geopandas as gpd
 import numpy as np
 import shapely
 from rasterio import Affine
-from rasterio.features import shapes
-from scipy import ndimage
-from tqdm import tqdm
 
-from segmentation.grid import CHIP_PX, CRS, Grid
-from segmentation.probabilities import CERTAIN, NO_DATA, read_probability
-from segmentation.workers import worker_pool
+from segmentation.grid import CRS, Grid
+from segmentation.outlines import PIXEL, SMOOTH, outline_pixels, outline_smoothly
+from segmentation.overlaps import Block, mean_levels
+from segmentation.probabilities import Prediction
+
+UNION, MEAN = "union", "mean"
 
 # Visvalingam's tolerance in chip pixels: it removes the corners of pixel staircases (half a pixel of area each).
 SIMPLIFY_PX = 1.0
-# A polygon whose area would change by more than this share keeps its pixel edges.
-_AREA_TOLERANCE = 0.02
-_CHUNK = 16
+# A polygon whose area would change by more than this share keeps its outline as it is.
+_AREA_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """A window's probability file and where the window lies in the world's pixel grid."""
+class Rule:
+    """How probabilities become polygons.
 
-    probability: Path
-    col: int
-    row: int
-    side_px: int
+    Attributes:
+        threshold: least probability of mine, 0 to 1.
+        outline: ``outlines.PIXEL`` or ``outlines.SMOOTH``.
+        overlap: ``UNION``, what any window calls a mine, as in the study; or ``MEAN``, of all windows' probabilities.
+    """
+
+    threshold: float = 0.5
+    outline: str = PIXEL
+    overlap: str = UNION
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """Polygons of single windows.
+    """Polygons of single windows or blocks.
 
     Attributes:
         outlines: (n,) shapely polygons in the world's pixel coordinates.
@@ -54,50 +57,34 @@ class Pieces:
     pixel: np.ndarray
 
 
-def outline_pixels(probability: np.ndarray, threshold: float, transform: Affine) -> tuple[np.ndarray, np.ndarray]:
-    """Outline the connected pixels whose probability reaches a threshold, along the pixels' edges.
-
-    Pixels that touch at a corner only are not connected, so that every outline is valid.
-
-    Args:
-        probability: (h, w) uint8, see ``segmentation.probabilities``.
-        threshold: 0 to 1.
-        transform: of the pixels.
-
-    Returns:
-        (n,) shapely polygons in the transform's coordinates and (n,) float64, their mean probabilities.
-    """
-    mine = (probability >= threshold * CERTAIN) & (probability != NO_DATA)
-    components, count = ndimage.label(mine)
-    if count == 0:
-        return np.array([], dtype=object), np.array([], dtype="float64")
-    found = list(shapes(components.astype("int32"), mask=mine, connectivity=4, transform=transform))
-    outlines = np.array([shapely.geometry.shape(geojson) for geojson, _ in found], dtype=object)
-    labels = np.array([label for _, label in found], dtype="int64")
-    means = ndimage.mean(probability, components, index=labels) / CERTAIN
-    return outlines, means
+def outline_window(prediction: Prediction, rule: Rule) -> Pieces:
+    """Outline the mines of one window, whatever other windows see."""
+    return _outline(np.pad(prediction.read(), 1, mode="edge"), rule, prediction.col, prediction.row, prediction.step)
 
 
-def outline_windows(predictions: Sequence[Prediction], threshold: float, workers: int, quiet: bool = False) -> Pieces:
-    """Outline the mines of all windows, in parallel processes."""
-    with worker_pool(workers) as pool:
-        tasks = pool.map(_outline_window, predictions, [threshold] * len(predictions), chunksize=_CHUNK)
-        parts = list(tqdm(tasks, total=len(predictions), desc="outlines", unit="chip", disable=quiet))
-    outlines, means = zip(*parts, strict=True) if parts else ((), ())
-    count = np.array([len(part) for part in outlines], dtype="int64")
-    pixel = np.array([prediction.side_px // CHIP_PX for prediction in predictions], dtype="int64")
+def outline_block(block: Block, rule: Rule) -> Pieces:
+    """Outline the mines of a block, where the windows that overlap in it agree on average."""
+    finest = min(prediction.step for prediction in block.predictions)
+    pieces = _outline(mean_levels(block, between=rule.outline == SMOOTH), rule, block.col, block.row)
+    return replace(pieces, pixel=np.full(len(pieces.outlines), finest))
+
+
+def _outline(ringed: np.ndarray, rule: Rule, col: int, row: int, step: int = 1) -> Pieces:
+    transform = Affine(step, 0, col, 0, step, row)
+    if rule.outline == SMOOTH:
+        outlines, means = outline_smoothly(ringed, rule.threshold, transform)
+    else:
+        outlines, means = outline_pixels(ringed[1:-1, 1:-1], rule.threshold, transform)
+    return Pieces(outlines, means, np.full(len(outlines), step))
+
+
+def collect(parts: Sequence[Pieces]) -> Pieces:
+    """The pieces of all windows and blocks as one."""
     return Pieces(
-        outlines=np.concatenate([np.array([], dtype=object), *outlines]),
-        probability=np.concatenate([np.array([], dtype="float64"), *means]),
-        pixel=np.repeat(pixel, count),
+        outlines=np.concatenate([np.array([], dtype=object), *(part.outlines for part in parts)]),
+        probability=np.concatenate([np.array([], dtype="float64"), *(part.probability for part in parts)]),
+        pixel=np.concatenate([np.array([], dtype="int64"), *(part.pixel for part in parts)]),
     )
-
-
-def _outline_window(prediction: Prediction, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    probability = read_probability(prediction.probability)
-    step = prediction.side_px // CHIP_PX
-    transform = Affine(step, 0, prediction.col, 0, step, prediction.row)
-    return outline_pixels(probability, threshold, transform)
 
 
 def join(pieces: Pieces, grid: Grid, keep_holes: bool = False) -> gpd.GeoDataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -29,14 +28,6 @@ _POINTS_A_SIDE = 21
 _SAME_SIZE = 1.001
 # Error of the transformation that GDAL may make to be quicker, in pixels of the file.
 _TOLERANCE_PX = 0.01
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a file's pixels lie: its CRS and the transform of the part at hand."""
-
-    crs: RasterCRS
-    transform: Affine
 
 
 class Mosaic:
@@ -90,8 +81,8 @@ def add_raster(mosaic: Mosaic, raster: Raster, chip: Affine) -> None:
             if window is None:
                 continue
             values, seen = _read(file, raster, window)
-            place = Place(file.crs, transform * Affine.translation(window.col_off, window.row_off))
-            warped, share = warp(values, seen, place, part, height, ratio)
+            transform *= Affine.translation(window.col_off, window.row_off)
+            warped, share = warp(values, seen, file.crs, transform, part, height, ratio)
             scale, offset = (np.array(of, "float32")[:, None, None] for of in (raster.scales, raster.offsets))
             mosaic.add(rows, np.where(share > 0, warped * scale + offset, 0), share)
     except (RasterioError, OSError) as error:
@@ -99,7 +90,7 @@ def add_raster(mosaic: Mosaic, raster: Raster, chip: Affine) -> None:
 
 
 def warp(
-    values: np.ndarray, seen: np.ndarray, place: Place, chip: Affine, height: int, ratio: float
+    values: np.ndarray, seen: np.ndarray, crs: RasterCRS, transform: Affine, chip: Affine, height: int, ratio: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Warp pixels onto rows of a chip.
 
@@ -109,7 +100,8 @@ def warp(
     Args:
         values: (bands, h, w) float32.
         seen: (h, w) bool, where they are data.
-        place: where they lie.
+        crs: of the pixels.
+        transform: of the pixels.
         chip: transform of the rows, EPSG:3857.
         height: number of rows.
         ratio: of a chip's pixel to one of these, by side.
@@ -122,8 +114,8 @@ def warp(
     share = np.zeros((height, CHIP_PX), "float32")
     coarser = ratio > _SAME_SIZE
     where = {
-        "src_transform": _snapped(place, chip),
-        "src_crs": place.crs,
+        "src_transform": _snapped(crs, transform, chip),
+        "src_crs": crs,
         "dst_transform": chip,
         "dst_crs": CRS,
         "tolerance": _TOLERANCE_PX,
@@ -209,11 +201,11 @@ def _pixels_across(file: rasterio.DatasetReader, chip: Affine) -> float:
     return float(np.sqrt(abs(area))) if np.isfinite(area) else 1.0
 
 
-def _snapped(place: Place, chip: Affine) -> Affine:
+def _snapped(crs: RasterCRS, transform: Affine, chip: Affine) -> Affine:
     """The transform of pixels, on the chip's own pixels where it is a hair off them."""
-    if place.crs.to_epsg() != 3857:
-        return place.transform
-    relative = ~chip * place.transform
+    if crs.to_epsg() != 3857:
+        return transform
+    relative = ~chip * transform
     return chip * Affine(*(round(value, 6) for value in relative[:6]))
 
 

@@ -29,6 +29,7 @@ _TIMEOUT_S = (10, 125)  # connect, read
 _LONGEST_WAIT_S = 120.0
 _TRANSIENT = {429, 500, 502, 503, 504}
 _BLOCK_BYTES = 1 << 20
+_USER_AGENT = "mapping-mining-areas/0.1"
 # What a signed storage address answers once its time is over.
 _EXPIRED = (400, 401, 403, 404, 410)
 
@@ -92,24 +93,36 @@ class RateLimit:
 
 
 class Web:
-    """Requests with one key, safe to use from several threads.
+    """Requests with one key or none, safe to use from several threads.
 
     Args:
-        key: the API key.
-        own_host: host and port that get the key, beside Planet's.
+        key: the API key; None for a server that asks for none.
+        own_host: host and port whose requests are limited, and get the key; Planet's are as well.
         max_rps: requests a second, all threads together.
         tries: how often a request is tried before it has failed for good.
         connections: size of the connection pool, the number of threads.
+        address_option: of the command line, that names the server.
     """
 
-    def __init__(self, key: str, own_host: str, max_rps: float, tries: int, connections: int):
+    def __init__(
+        self,
+        key: str | None,
+        own_host: str,
+        max_rps: float,
+        tries: int,
+        connections: int,
+        address_option: str = "--api-url",
+    ):
         self._key = key
+        self._address_option = address_option
         self._tries = tries
         self._own_host = own_host
         self._limit = RateLimit(max_rps)
         self.traffic = Traffic()
         self._session = requests.Session()
         self._session.headers["Accept-Encoding"] = "identity"
+        # Some servers turn away clients that do not say who they are.
+        self._session.headers["User-Agent"] = _USER_AGENT
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=connections))
 
@@ -188,25 +201,29 @@ class Web:
             span = f"bytes={start}-{start + length - 1}"
             with self._send(asked, _EXPIRED, stream=True, headers={"Range": span}) as response:
                 if response.status_code in _EXPIRED:
-                    raise self._not_given(response, by_storage=bool(response.history) or asked != link)
+                    # An address that was signed for a key may have expired; one that is open to all does not.
+                    signed = self._key is not None and (bool(response.history) or asked != link)
+                    raise self._not_given(response, by_storage=signed)
                 if response.status_code != 206:
                     raise NoRanges(f"{urlsplit(response.url).netloc} sends whole files only")
                 content, size = _part(response, start)
                 self.traffic.add(received_bytes=len(content))
                 return content, size, response.url
 
-        return self._retrying("part of a quad", attempt)
+        return self._retrying(f"part of {urlsplit(link).path}", attempt)
 
     def _send(self, url: str, accept: tuple[int, ...], **options: object) -> requests.Response:
         host = urlsplit(url).netloc
-        if self._auth(host):
+        if self._is_own(host):
             self._limit.wait()
         self.traffic.add(requests=1)
         method = "GET" if options.get("json") is None else "POST"
         try:
             response = self._session.request(method, url, auth=self._auth(host), timeout=_TIMEOUT_S, **options)
         except (requests.exceptions.MissingSchema, requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):
-            raise PipelineError(f"{redact(url, self._key)!r} is no web address; check --api-url") from None
+            raise PipelineError(
+                f"{redact(url, self._key or '')!r} is no web address; check {self._address_option}"
+            ) from None
         except requests.RequestException as error:
             raise Transient(f"no answer from {host} ({type(error).__name__})") from None
         if response.ok or response.status_code in accept:
@@ -221,13 +238,16 @@ class Web:
             return NotGiven(response.status_code)
         return self._failure(response)
 
+    def _is_own(self, host: str) -> bool:
+        return host == self._own_host or host.endswith(".planet.com")
+
     def _auth(self, host: str) -> tuple[str, str] | None:
-        return (self._key, "") if host == self._own_host or host.endswith(".planet.com") else None
+        return (self._key, "") if self._key is not None and self._is_own(host) else None
 
     def _failure(self, response: requests.Response) -> Exception:
         status, host = response.status_code, urlsplit(response.url).netloc
-        said = redact(_text(response)[:200].strip(), self._key).replace("\n", " ")
-        if status == 401:
+        said = redact(_text(response)[:200].strip(), self._key or "").replace("\n", " ")
+        if status == 401 and self._key is not None:
             return Refused(f"{host} refuses the API key (401): check {', '.join(KEY_NAMES)} or .env")
         if status == 429 and "quota" in said.lower():
             return Refused(f"{host} answers 429: {said}")

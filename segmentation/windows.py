@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from segmentation.errors import PipelineError
-from segmentation.geopackage import Layer, write_geopackage
+from segmentation.geopackage import Layer, read_metadata, write_geopackage
 from segmentation.grid import CHIP_PX, CRS, Grid, Windows, boxes
 from segmentation.imagery import Footprint
 from segmentation.splits import SEED, assign_splits, overlap_groups
@@ -151,3 +151,8 @@ def read_windows(path: Path, year: int) -> gpd.GeoDataFrame:
             f"no windows of {year} at {path}: run segmentation_dataset_generation.py -year={year} first"
         )
     return gpd.read_file(path, layer="windows")
+
+
+def read_grid(path: Path) -> Grid:
+    """The pixel grid on which the windows of a ``windows.gpkg`` lie."""
+    return Grid(int(read_metadata(path)["level"]))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.connection import wait
 
 # GDAL's cache of blocks in each worker; its own default is a share of the machine's memory.
 _BLOCK_CACHE_MB = "256"
+# Tasks under way for each worker: enough to keep it busy, few enough to keep memory flat.
+_AHEAD = 4
 
 
 def worker_pool(workers: int) -> ProcessPoolExecutor:
@@ -18,10 +21,11 @@ def worker_pool(workers: int) -> ProcessPoolExecutor:
     They are started afresh: forking a process whose threads are downloading is not safe.
     """
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_settle_in)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=settle_in)
 
 
-def _settle_in() -> None:
+def settle_in() -> None:
+    """What a worker process does first."""
     os.environ["GDAL_CACHEMAX"] = _BLOCK_CACHE_MB
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -29,3 +33,43 @@ def _settle_in() -> None:
 def _end_with_parent() -> None:
     wait([multiprocessing.parent_process().sentinel])
     os._exit(1)
+
+
+class Crew:
+    """Worker processes with a bounded number of tasks under way."""
+
+    def __init__(self, workers: int):
+        self._pool = worker_pool(workers)
+        self._slots = threading.BoundedSemaphore(_AHEAD * workers)
+        self._failed: list[BaseException] = []
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def submit(self, work: Callable, *arguments: object, done: Callable[[], object] = lambda: None) -> Future:
+        """Hand a task to the next free worker; waits while too many are under way.
+
+        Args:
+            work: a function that can be pickled.
+            arguments: for it.
+            done: called when the task has ended, from another thread.
+
+        Raises:
+            Exception: what an earlier task has raised.
+        """
+
+        def end(future: Future) -> None:
+            if not future.cancelled() and future.exception():
+                self._failed.append(future.exception())
+            self._slots.release()
+            done()
+
+        self._slots.acquire()
+        if self._failed:
+            raise self._failed[0]
+        future = self._pool.submit(work, *arguments)
+        future.add_done_callback(end)
+        return future

@@ -1,6 +1,7 @@
 """What several tests share: real quads, real polygon files."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import geopandas as gpd
@@ -9,6 +10,10 @@ import pytest
 import rasterio
 from rasterio import Affine
 from rasterio.windows import Window
+from step_1 import YEAR, Done
+
+import segmentation_dataset_generation as script
+from segmentation import cli
 
 # The imagery's grid in figures, apart from the code under test: level 15, quads of 4096 pixels.
 HALF_WORLD_M = 20037508.34
@@ -91,3 +96,18 @@ def vector_file(tmp_path) -> Iterator:
         return path
 
     return write
+
+
+@pytest.fixture
+def step_1(monkeypatch, capsys) -> Callable[..., Done]:
+    """Step 1 as it is typed, in this process: ``step_1(data root, *options, year=2019)``."""
+
+    def typed(root: Path, *options, year: int = YEAR) -> Done:
+        words = ("step_1", f"-year={year}", "--data-root", root, "--workers=1", "--quiet", *options)
+        monkeypatch.setattr(sys, "argv", list(map(str, words)))
+        with pytest.raises(SystemExit) as left:
+            cli.run(script.main, script.arguments())
+        told = capsys.readouterr()
+        return Done(left.value.code, told.out + told.err)
+
+    return typed

@@ -60,9 +60,14 @@ def polygons_file(folder: Path) -> Path:
 
 @contextmanager
 def started(root: Path, polygons: Path, api_url: str, *options, year: int = YEAR, key: str = DEMO_KEY):
-    """Start step 1 in a process group of its own; no key but the given one, wherever the tests run."""
+    """Start step 1 in a process group of its own; no key but the given one, wherever the tests run.
+
+    ``api_url`` is None where the options name another source of imagery.
+    """
     inherited = {name: value for name, value in os.environ.items() if name not in KEY_NAMES}
-    source = ("--data-root", root, "--polygons", polygons, "--api-url", api_url, "--max-rps", 100, "--workers", 2)
+    source = ("--data-root", root, "--polygons", polygons, "--max-rps", 100, "--workers", 2)
+    if api_url is not None:
+        source += ("--api-url", api_url)
     command = ("segmentation_dataset_generation.py", f"-year={year}", *source, *options)
     with subprocess.Popen(
         [sys.executable, *map(str, command)],

@@ -4,29 +4,45 @@ import numpy as np
 import pytest
 import rasterio
 
+from segmentation.errors import PipelineError
 from segmentation.grid import Grid
-from segmentation.probabilities import NO_DATA, encode, read_probability, write_probability
+from segmentation.probabilities import NO_DATA, encode, read_probability, spread, write_probability
 
 TRANSFORM = Grid().window_transform(2_785_280, 4_214_784)
 
 
-def test_probabilities_come_back_within_half_a_step(tmp_path, rng):
-    probability = rng.random((512, 512)).astype("float32")
+def test_levels_come_back_as_they_were(tmp_path, rng):
+    levels = rng.integers(0, 251, (512, 512)).astype("uint8")
     valid = rng.random((512, 512)) < 0.9
-    write_probability(tmp_path / "p.tif", encode(probability, valid), TRANSFORM)
+    write_probability(tmp_path / "p.tif", encode(levels, valid), TRANSFORM)
     kept = read_probability(tmp_path / "p.tif")
     assert kept.dtype == np.uint8
     assert (kept[~valid] == NO_DATA).all()
-    assert np.abs(kept[valid] / 250 - probability[valid]).max() <= 0.5 / 250 + 1e-6
+    assert (kept[valid] == levels[valid]).all()
     assert [path.name for path in tmp_path.iterdir()] == ["p.tif"]
 
 
-def test_certain_and_impossible_are_kept_exactly():
-    assert encode(np.array([[0.0, 0.5, 1.0]]), np.array([[True] * 3])).tolist() == [[0, 125, 250]]
-
-
 def test_what_a_model_says_of_no_data_is_forgotten():
-    assert encode(np.array([[np.nan, 0.9]]), np.array([[False, False]])).tolist() == [[NO_DATA, NO_DATA]]
+    levels = np.array([[0, 125, 250]], "uint8")
+    assert encode(levels, np.array([[True, False, False]])).tolist() == [[0, NO_DATA, NO_DATA]]
+
+
+def test_a_damaged_file_is_named_with_the_way_out(tmp_path):
+    write_probability(tmp_path / "p.tif", np.full((512, 512), 200, "uint8"), TRANSFORM)
+    content = (tmp_path / "p.tif").read_bytes()
+    (tmp_path / "p.tif").write_bytes(content[: len(content) // 2])
+    with pytest.raises(PipelineError, match="p.tif is damaged .*run step 3 again"):
+        read_probability(tmp_path / "p.tif")
+
+
+@pytest.mark.parametrize("hole", [np.s_[3:5, 2:9], np.s_[:, 4:], np.s_[:0]])
+def test_levels_spread_to_the_nearest_pixels_without_data(rng, hole):
+    levels = rng.integers(0, 251, (9, 10)).astype("uint8")
+    levels[hole] = NO_DATA
+    known = np.argwhere(levels != NO_DATA)
+    for (row, col), value in np.ndenumerate(spread(levels)):
+        distance = ((known - (row, col)) ** 2).sum(axis=1)
+        assert value in levels[tuple(known[distance == distance.min()].T)]
 
 
 def test_the_file_says_what_it_is(tmp_path):

@@ -4,31 +4,18 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+from probability_files import blobs, field, levels_of, predicted
 from rasterio import Affine
 from scipy import ndimage
 from shapely import affinity
 
 from segmentation.grid import Grid
-from segmentation.probabilities import NO_DATA, encode, write_probability
-from segmentation.vectorize import Pieces, Prediction, join, outline_pixels, outline_windows
+from segmentation.outlines import outline_pixels, outline_smoothly
+from segmentation.vectorize import Pieces, Rule, collect, join, outline_window
 
 GRID = Grid()
 # World pixel of a place in the Amazon, south of the equator.
 COL, ROW = 2_785_300, 4_214_800
-
-
-def blobs(rng, threshold=0.0, size=512, smooth=12):
-    """Smooth random fields, cut at a level: shapes as a segmentor draws them."""
-    return ndimage.gaussian_filter(rng.standard_normal((size, size)), smooth, mode="wrap") * smooth * 3 > threshold
-
-
-def outlines_of(mine, transform=None):
-    return outline_pixels(np.where(mine, 200, 50).astype("uint8"), 0.5, transform or Affine.identity())[0]
-
-
-def picture(*rows):
-    """A small mask drawn with characters: # is mine."""
-    return np.array([[character == "#" for character in row] for row in rows])
 
 
 def pieces(*shapes, probability=None, pixel=1):
@@ -49,60 +36,6 @@ def square(x, y, side):
     return shapely.box(x, y, x + side, y + side)
 
 
-def test_outlines_enclose_the_very_pixels(rng):
-    mine = blobs(rng, 0.3) | (rng.random((512, 512)) < 0.02)
-    found = outlines_of(mine)
-    assert shapely.is_valid(found).all()
-    assert shapely.area(found).sum() == mine.sum()
-    cols, rows = np.meshgrid(np.arange(512) + 0.5, np.arange(512) + 0.5)
-    inside = shapely.contains_xy(shapely.union_all(found), cols, rows)
-    np.testing.assert_array_equal(inside, mine)
-
-
-@pytest.mark.parametrize(
-    ("mine", "areas"),
-    [
-        (picture("....", ".##.", ".##.", "...."), [4]),
-        (picture("#####", "#...#", "#.#.#", "#...#", "#####"), [1, 16]),
-        (picture("#.", ".#"), [1, 1]),
-        (picture("##..", "##..", "..##", "..##"), [4, 4]),
-        (picture("#####"), [5]),
-        (picture("###", "#.#", "##."), [7]),
-        (picture("####", "#.##", "##.#", "####"), [14]),
-        (picture("#"), [1]),
-        (picture("..", ".."), []),
-    ],
-    ids=["block", "island in a ring", "diagonal", "corners", "line", "open hole", "holes at a corner", "pixel", "none"],
-)
-def test_difficult_pixels_give_valid_polygons(mine, areas):
-    found = outlines_of(mine)
-    assert shapely.is_valid(found).all()
-    assert sorted(shapely.area(found).tolist()) == areas
-
-
-def test_the_threshold_counts_from_its_own_value_on():
-    probability = np.array([[124, 0, 125, 0, 126, 0, NO_DATA]], "uint8")
-    found, means = outline_pixels(probability, 0.5, Affine.identity())
-    assert sorted(shapely.bounds(found)[:, 0].tolist()) == [2, 4]
-    assert sorted(means.tolist()) == [0.5, 126 / 250]
-
-
-def test_no_data_is_never_mine():
-    probability = np.full((20, 20), NO_DATA, "uint8")
-    probability[5:10, 5:10] = 250
-    found, means = outline_pixels(probability, 0.5, Affine.identity())
-    assert shapely.area(found).tolist() == [25]
-    assert means.tolist() == [1.0]
-
-
-def test_the_mean_probability_is_that_of_the_polygons_own_pixels(rng):
-    probability = rng.integers(0, 251, (64, 64)).astype("uint8")
-    found, means = outline_pixels(probability, 0.5, Affine.identity())
-    cols, rows = np.meshgrid(np.arange(64) + 0.5, np.arange(64) + 0.5)
-    for outline, mean in zip(found[::20], means[::20], strict=True):
-        assert mean == pytest.approx(probability[shapely.contains_xy(outline, cols, rows)].mean() / 250)
-
-
 @pytest.fixture(scope="module")
 def overlapping(tmp_path_factory):
     """One landscape seen by three windows: two of 512 px that overlap, one of 1024 px around both."""
@@ -116,13 +49,11 @@ def overlapping(tmp_path_factory):
         "b": (300, 200, 512, fine[200:712, 300:812]),
         "c": (0, 0, 1024, coarse),
     }
-    predictions = []
-    for name, (col, row, side, mine) in views.items():
-        path = folder / f"{name}.tif"
-        transform = GRID.window_transform(COL + col, ROW + row, side // 512)
-        write_probability(path, encode(np.where(mine, 0.8, 0.1), np.ones((512, 512), bool)), transform)
-        predictions.append(Prediction(path, COL + col, ROW + row, side))
-    return outline_windows(predictions, 0.5, workers=1, quiet=True), fine
+    predictions = [
+        predicted(folder / f"{name}.tif", COL + col, ROW + row, side, np.where(mine, 200, 25))
+        for name, (col, row, side, mine) in views.items()
+    ]
+    return collect([outline_window(prediction, Rule(0.5)) for prediction in predictions]), fine
 
 
 def test_windows_of_different_scale_unite_to_the_very_same_pixels(overlapping):
@@ -189,11 +120,23 @@ def test_the_mean_probability_weighs_by_area():
     assert joined["mean_probability"].tolist() == pytest.approx([(900 * 0.9 + 2400 * 0.6) / 3300])
 
 
+@pytest.mark.parametrize("keep_holes", [True, False])
+def test_smooth_outlines_keep_the_area_within_a_percent_when_simplified(rng, keep_holes):
+    levels = levels_of(field(rng) - 0.8)
+    outlines, _ = outline_smoothly(np.pad(levels, 1, mode="edge"), 0.5, Affine.identity())
+    found = join(pieces(*outlines), GRID, keep_holes)
+    mine = levels >= 125
+    exact = mine if keep_holes else ndimage.binary_fill_holes(mine)
+    assert shapely.area(grid_pixels(found)).sum() == pytest.approx(exact.sum(), rel=0.01)
+    assert found.geometry.is_valid.all()
+    assert shapely.get_num_coordinates(found.geometry.values).sum() < 0.6 * shapely.get_num_coordinates(outlines).sum()
+
+
 @pytest.mark.parametrize("factor", [1, 4])
 @pytest.mark.parametrize("keep_holes", [True, False])
 def test_simplifying_keeps_the_area_within_a_percent(rng, factor, keep_holes):
     mine = blobs(rng, 0.8)
-    outlines = outlines_of(mine, Affine.scale(factor))
+    outlines, _ = outline_pixels(levels_of(mine - 0.5), 0.5, Affine.scale(factor))
     found = join(pieces(*outlines, pixel=factor), GRID, keep_holes)
     exact = mine if keep_holes else ndimage.binary_fill_holes(mine)
     area = shapely.area(grid_pixels(found))
@@ -212,8 +155,8 @@ def test_small_mines_keep_their_area(shape):
 
 def test_joined_polygons_lie_where_their_pixels_lie():
     joined = join(pieces(square(0, 0, 100)), GRID)
-    west, north = GRID.window_transform(COL, ROW) * (0, 0)
-    east, south = GRID.window_transform(COL, ROW) * (100, 100)
+    west, north = GRID.window_transform(COL, ROW) @ (0, 0)
+    east, south = GRID.window_transform(COL, ROW) @ (100, 100)
     assert joined.crs == "EPSG:4326"
     assert joined.to_crs("EPSG:3857").total_bounds.tolist() == pytest.approx([west, south, east, north], abs=1e-3)
     assert set(joined.geom_type) == {"Polygon"}
@@ -229,8 +172,7 @@ def test_the_order_of_windows_does_not_change_the_polygons(overlapping):
 
 @pytest.mark.parametrize("keep_holes", [True, False])
 def test_a_year_without_mines_gives_an_empty_table(keep_holes):
-    none = outline_windows([], 0.5, workers=1, quiet=True)
-    joined = join(none, GRID, keep_holes)
+    joined = join(collect([]), GRID, keep_holes)
     assert isinstance(joined, gpd.GeoDataFrame)
     assert len(joined) == 0
     assert list(joined.columns) == ["mean_probability", "geometry"]

@@ -1,0 +1,182 @@
+"""Fetching the parts of one Sentinel-2 tile that windows need, by range requests, into one sparse GeoTIFF."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.enums import Compression
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from segmentation.errors import PipelineError
+from segmentation.quad_cache import COVERED, FAILED, NOT_COVERED, PieceCache, QuadRecord
+from segmentation.quads import block_extents
+from segmentation.ranges import REMOTE_NAME, RemoteFile
+from segmentation.s2_tiles import BLOCK_PX, BLOCKS_ACROSS, TILE_PX, Tile, tile
+from segmentation.web import NoRanges, NotGiven, Refused, Web
+from segmentation.workspace import whole_file
+
+# Red, green, blue and near infrared, in the order of the chips' bands.
+BANDS = ("B04", "B03", "B02", "B08")
+NO_DATA = -32768
+# Reflectance by value; the files do not say it.
+SCALE = 1e-4
+
+log = logging.getLogger(__name__)
+
+
+class TileFetcher:
+    """Fetches tiles into a cache; may be called from several threads.
+
+    Args:
+        web: sends the requests.
+        address: of the quarter, ``.../2021/Q3``.
+        mosaic: its name.
+        cache: where tiles end up.
+    """
+
+    def __init__(self, web: Web, address: str, mosaic: str, cache: PieceCache[str]):
+        self._web, self._address, self._mosaic, self._cache = web, address, mosaic, cache
+
+    def exists(self, name: str) -> bool:
+        """Whether the server has a tile.
+
+        Raises:
+            PipelineError: it gives no answer to that.
+        """
+        try:
+            with self._asking(name):
+                RemoteFile(self._web, self._link(name, BANDS[0]))
+        except _Missing:
+            return False
+        return True
+
+    def fetch(self, name: str, blocks: Sequence[int]) -> QuadRecord:
+        """Fetch the blocks of a tile that are not there yet, and say what has become of it.
+
+        Args:
+            name: of the tile.
+            blocks: numbers of the blocks that are needed, see ``s2_tiles``.
+
+        Raises:
+            Refused: the server answers no request any more.
+        """
+        known = self._cache.record(name)
+        path = self._cache.path(name)
+        there = set(known.blocks or ()) if known and known.status == COVERED and path.exists() else set()
+        try:
+            self._get(tile(name), path, sorted(set(blocks) - there), bool(there))
+        except _Missing:
+            return QuadRecord(self._mosaic, NOT_COVERED, reason="no such tile")
+        except Refused:
+            raise
+        except PipelineError as error:
+            log.warning("tile %s: %s", name, error)
+            return QuadRecord(self._mosaic, FAILED, reason=str(error))
+        return QuadRecord(self._mosaic, COVERED, size=path.stat().st_size, blocks=sorted(map(int, there | set(blocks))))
+
+    def _link(self, name: str, band: str) -> str:
+        return f"{self._address}/{name}/{band}.tif"
+
+    def _get(self, place: Tile, path: Path, blocks: list[int], add: bool) -> None:
+        """Write the blocks of all bands to the tile's file, which appears whole or stays as it was."""
+        with whole_file(path) as partial:
+            if add:
+                shutil.copyfile(path, partial)
+            with rasterio.open(partial, "r+") if add else rasterio.open(partial, "w", **_profile(place)) as local:
+                for number, band in enumerate(BANDS, 1):
+                    try:
+                        with self._asking(place.name):
+                            remote = RemoteFile(self._web, self._link(place.name, band))
+                    except _Missing:
+                        if number == 1:
+                            raise
+                        raise PipelineError(f"{band} is missing on the server, other bands are there") from None
+                    _copy(remote, place, blocks, local, number)
+
+    @contextmanager
+    def _asking(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except NotGiven as refusal:
+            if refusal.args[0] == 404:
+                raise _Missing from None
+            raise PipelineError(f"the server answers {refusal.args[0]} for tile {name}") from None
+        except NoRanges as error:
+            raise PipelineError(f"{error}; parts of files are needed: choose another --sentinel2-url") from None
+
+
+class _Missing(Exception):
+    """The server has no such tile."""
+
+
+def _copy(
+    remote: RemoteFile, place: Tile, blocks: Sequence[int], local: rasterio.io.DatasetWriter, number: int
+) -> None:
+    """Copy blocks of one remote band to a band of the local file, a row of the remote file's blocks at a time."""
+    try:
+        with rasterio.open(REMOTE_NAME, opener=remote.opener) as source:
+            _check_layout(source, place)
+            height, _ = source.block_shapes[0]
+            windows = [_block_window(block) for block in blocks]
+            for _, row in groupby(windows, lambda window: window.row_off // height):
+                together = list(row)
+                extents = [(offset, offset + size) for offset, size in block_extents(source, 1, together)]
+                remote.fetch(extents)
+                if source.compression == Compression.deflate:
+                    for start, end in extents:
+                        zlib.decompress(remote.between(start, end))  # GDAL leaves its checksum out
+                for window in together:
+                    local.write(source.read(1, window=window), number, window=window)
+                remote.forget()
+    except (RasterioError, ValueError, zlib.error) as error:
+        raise remote.failure or PipelineError(f"not a usable tile: {error}") from None
+
+
+def _check_layout(source: rasterio.DatasetReader, place: Tile) -> None:
+    """Make sure that a file is what its name says.
+
+    Raises:
+        ValueError: it is not; the message says why.
+    """
+    if (source.width, source.height, source.count, source.dtypes[0]) != (TILE_PX, TILE_PX, 1, "int16"):
+        raise ValueError(f"{source.count} bands of {source.width} x {source.height} {source.dtypes[0]}")
+    if source.crs is None or source.crs.to_epsg() != place.epsg:
+        raise ValueError(f"CRS {source.crs} instead of EPSG:{place.epsg}")
+    if np.abs(np.subtract(source.transform[:6], place.transform[:6])).max() > 0.1:
+        raise ValueError(f"it begins at {source.transform.c}, {source.transform.f} m, not where its name says")
+
+
+def _block_window(block: int) -> Window:
+    row, col = divmod(int(block), BLOCKS_ACROSS)
+    left, top = col * BLOCK_PX, row * BLOCK_PX
+    return Window(left, top, min(BLOCK_PX, TILE_PX - left), min(BLOCK_PX, TILE_PX - top))
+
+
+def _profile(place: Tile) -> dict:
+    return {
+        "driver": "GTiff",
+        "width": TILE_PX,
+        "height": TILE_PX,
+        "count": len(BANDS),
+        "dtype": "int16",
+        "nodata": NO_DATA,
+        "crs": f"EPSG:{place.epsg}",
+        "transform": place.transform,
+        "tiled": True,
+        "blockxsize": BLOCK_PX,
+        "blockysize": BLOCK_PX,
+        "compress": "deflate",
+        "predictor": 2,
+        "zlevel": 1,
+        "interleave": "band",
+        "sparse_ok": True,
+    }

@@ -1,0 +1,119 @@
+"""The scenes of a collection in a STAC API, as pystac-client finds them."""
+
+from __future__ import annotations
+
+import warnings
+from datetime import date
+
+import numpy as np
+import pystac
+import requests
+from pystac_client import Client
+from pystac_client.exceptions import APIError
+from pystac_client.stac_api_io import StacApiIO
+from urllib3 import Retry
+
+from segmentation.errors import PipelineError
+from segmentation.stac.tokens import without_query
+from segmentation.web import RateLimit
+
+USER_AGENT = "mapping-mining-areas"
+TIMEOUT_S = (10, 125)  # connect, read
+TRANSIENT = (429, 500, 502, 503, 504)
+_PAGE = 100
+_NAMED = 12
+
+
+def retries(tries: int) -> Retry:
+    """Growing waits between the tries of a request, longer where the server says so; for POST too: it searches."""
+    return Retry(
+        total=tries - 1,
+        backoff_factor=0.5,
+        backoff_jitter=0.5,
+        status_forcelist=TRANSIENT,
+        allowed_methods=None,
+        raise_on_status=False,
+    )
+
+
+class Catalogue:
+    """One collection of a STAC API, safe to use from several threads.
+
+    Args:
+        url: of the API's landing page.
+        collection: id of the collection.
+        max_rps: requests a second, all threads together.
+        tries: how often a request is tried before it has failed for good.
+    """
+
+    def __init__(self, url: str, collection: str, max_rps: float = 5.0, tries: int = 8):
+        self.url, self.collection = url.rstrip("/"), collection
+        self._limit = RateLimit(max_rps)
+        self._io = StacApiIO(
+            headers={"User-Agent": USER_AGENT},
+            request_modifier=self._wait,
+            timeout=TIMEOUT_S,
+            max_retries=retries(tries),
+        )
+        self._client: Client | None = None
+
+    def connect(self) -> pystac.Item | None:
+        """Find the collection; one of its scenes, None where it has none.
+
+        Raises:
+            PipelineError: there is no STAC API with item search, or it has no such collection.
+        """
+        # The warnings say that the API names no conformance classes; the search says whether that matters.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                self._client = Client.open(self.url, stac_io=self._io, request_modifier=self._wait, timeout=TIMEOUT_S)
+                found = self._find_collection()
+                search = self._client.search(collections=[self.collection], max_items=1, limit=1) if found else None
+                return next(search.items(), None) if search else self._refuse()
+            except NotImplementedError:
+                raise PipelineError(f"{self.url} is a STAC catalogue without item search; name a STAC API") from None
+            except (APIError, pystac.errors.STACError, ValueError, KeyError) as error:
+                raise PipelineError(f"no STAC API answers at {self.url}: {_reason(error)}") from None
+
+    def scenes(self, bounds_4326: np.ndarray, first: date, last: date) -> list[pystac.Item]:
+        """All scenes that meet a box in a season.
+
+        Args:
+            bounds_4326: (4,) west, south, east, north in degrees.
+            first: day.
+            last: day, included.
+
+        Raises:
+            PipelineError: the search failed for good.
+        """
+        period = f"{first}T00:00:00Z/{last}T23:59:59Z"
+        search = self._client.search(
+            collections=[self.collection], bbox=[float(edge) for edge in bounds_4326], datetime=period, limit=_PAGE
+        )
+        try:
+            found = {item.id: item for item in search.items()}
+        except (APIError, pystac.errors.STACError, ValueError, KeyError) as error:
+            raise PipelineError(f"search in {self.collection}: {_reason(error)}") from None
+        return [found[name] for name in sorted(found)]
+
+    def _find_collection(self) -> bool:
+        try:
+            return self._client.get_collection(self.collection) is not None
+        except APIError as error:
+            if error.status_code in {400, 404}:
+                return False
+            raise
+
+    def _refuse(self) -> None:
+        has = sorted(collection.id for collection in self._client.get_collections())
+        named = f"{', '.join(has[:_NAMED])}{', ...' if len(has) > _NAMED else ''}" if has else "none"
+        raise PipelineError(f"no collection {self.collection!r} at {self.url}; it has {named}")
+
+    def _wait(self, _: requests.Request) -> None:
+        self._limit.wait()
+
+
+def _reason(error: Exception) -> str:
+    """A library's complaint in one line, without whatever stood behind a question mark."""
+    return without_query(" ".join(str(error).split()))[:200] or type(error).__name__

@@ -1,0 +1,148 @@
+"""Composites on disk: one GeoTIFF a window, with a record of what it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import rasterio
+
+from segmentation.grid import CHIP_PX, CRS, Grid
+from segmentation.quad_cache import COVERED, NOT_COVERED
+from segmentation.quads import Pixels
+from segmentation.records import RecordFile
+from segmentation.workspace import whole_file
+
+# As in Copernicus' cloudless mosaics: int16, reflectance x 10000, where 0 is a value and this is not.
+_SCALE, _NO_DATA = 1e-4, -32768
+_LARGEST = 32767
+
+Square = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class CompositeRecord:
+    """What is known of a window's composite.
+
+    Attributes:
+        status: ``COVERED`` (on disk), ``NOT_COVERED`` or ``FAILED``, see ``quad_cache``.
+        reason: why it is not there.
+        scenes: ids of the scenes that gave pixels.
+        size: bytes of its file.
+    """
+
+    status: str
+    reason: str = ""
+    scenes: list[str] = field(default_factory=list)
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class SceneRecord:
+    """What ``windows.gpkg`` tells of a scene: its day and cloud cover, and its outline (WKT, EPSG:4326)."""
+
+    day: str
+    cloud: float
+    outline: str
+
+
+class CompositeStore:
+    """A folder of composites ``COL-ROW-SIDE.tif`` with ``windows.jsonl`` and ``scenes.jsonl``.
+
+    A file that the record does not name, or names with another size, counts as not there.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._windows = RecordFile(folder / "windows.jsonl")
+        self._scenes = RecordFile(folder / "scenes.jsonl")
+
+    def record(self, square: Square) -> CompositeRecord | None:
+        """What is known of a window."""
+        known = self._windows.get(_name(square))
+        return None if known is None else CompositeRecord(**known)
+
+    def scene(self, name: str) -> SceneRecord:
+        """What is known of a scene that gave pixels."""
+        return SceneRecord(**self._scenes.get(name))
+
+    def is_settled(self, square: Square) -> bool:
+        """Whether a window need not be asked for: on disk and as it was, or known not to be covered."""
+        known = self.record(square)
+        if known is None or known.status != COVERED:
+            return known is not None and known.status == NOT_COVERED
+        path = self.folder / f"{_name(square)}.tif"
+        return path.exists() and path.stat().st_size == known.size
+
+    def write(self, square: Square, reflectance: np.ndarray, grid: Grid) -> int:
+        """Write a composite whole; its size in bytes.
+
+        Args:
+            square: column, row and side of the window.
+            reflectance: (bands, 512, 512) float32, NaN is no data.
+            grid: of the window.
+        """
+        col, row, side_px = square
+        path = self.folder / f"{_name(square)}.tif"
+        dn = np.where(np.isnan(reflectance), _NO_DATA, np.clip(np.rint(reflectance / _SCALE), 0, _LARGEST))
+        with (
+            whole_file(path) as partial,
+            rasterio.open(
+                partial,
+                "w",
+                driver="GTiff",
+                count=len(dn),
+                width=CHIP_PX,
+                height=CHIP_PX,
+                dtype="int16",
+                nodata=_NO_DATA,
+                crs=CRS,
+                transform=grid.window_transform(col, row, side_px // CHIP_PX),
+                compress="deflate",
+                predictor=2,
+                zlevel=1,
+                interleave="band",
+            ) as file,
+        ):
+            file.write(dn.astype("int16"))
+            file.scales = [_SCALE] * len(dn)
+        return path.stat().st_size
+
+    def keep(self, square: Square, record: CompositeRecord) -> None:
+        """Keep what has become known of a window."""
+        self._windows.keep(_name(square), asdict(record))
+
+    def keep_scene(self, name: str, record: SceneRecord) -> None:
+        """Keep what is told of a scene."""
+        if name not in self._scenes:
+            self._scenes.keep(name, asdict(record))
+
+    def tidy(self) -> None:
+        """Sort the records, so that they do not depend on the order of events."""
+        self._windows.tidy()
+        self._scenes.tidy()
+
+    def sizes(self, squares: Sequence[Square]) -> list[int]:
+        """Bytes of the composites of windows that are on disk."""
+        settled = (self.record(square) for square in squares if self.is_settled(square))
+        return [record.size for record in settled if record.status == COVERED]
+
+
+@dataclass(frozen=True)
+class CompositeReader:
+    """Reads composites; small and picklable, so that every worker process has its own."""
+
+    folder: Path
+
+    def read(self, col: int, row: int, side_px: int) -> Pixels:
+        """The composite of a window (grid pixels, see ``Grid``)."""
+        with rasterio.open(self.folder / f"{_name((col, row, side_px))}.tif") as file:
+            dn = file.read()
+        valid = (dn != _NO_DATA).all(axis=0)
+        return Pixels(np.where(valid, dn, 0) * np.float32(_SCALE), valid)
+
+
+def _name(square: Square) -> str:
+    return "-".join(map(str, square))

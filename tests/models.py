@@ -1,0 +1,45 @@
+"""Real MMSegmentation models with random weights, as a training would leave them."""
+
+from pathlib import Path
+
+from segmentation.model import ModelRun
+from segmentation.workspace import REPOSITORY
+
+DEMO = REPOSITORY / "configs" / "segformer_demo_mining-512x512.py"
+# Every part of the demo's SegFormer once: as quick as can be.
+SMALL = {
+    "model__backbone__embed_dims": 16,
+    "model__backbone__num_layers": [1, 1, 1, 1],
+    "model__decode_head__in_channels": [16, 32, 80, 128],
+    "model__decode_head__channels": 32,
+}
+
+
+def untrained(folder: Path, config: Path = DEMO, **changes) -> ModelRun:
+    """A small model with some settings changed (names with ``__`` for dots), and a checkpoint of random weights.
+
+    The last layer is scaled so that the model is sure of mines here and of background there.
+    """
+    import torch
+    from mmengine.config import Config
+    from mmseg.apis import init_model
+
+    settings = Config.fromfile(config)
+    settings.merge_from_dict({name.replace("__", "."): value for name, value in (SMALL | changes).items()})
+    path = folder / "model.py"
+    settings.dump(path)
+    torch.manual_seed(7)
+    model = init_model(settings, device="cpu")
+    for name, values in [*model.named_parameters(), *model.named_buffers()]:
+        if values.dim() > 1:
+            torch.nn.init.normal_(values.data, std=0.1)
+        elif name.endswith("running_var"):
+            values.uniform_(0.5, 2)
+    last = model.decode_head.conv_seg
+    with torch.no_grad():
+        logits = model.eval()._forward(torch.randn(2, 3, 256, 256))
+        sureness = logits[:, -1] - (logits[:, 0] if logits.shape[1] == 2 else 0)
+        last.weight *= 3 / sureness.std()
+        last.bias[-1] -= sureness.mean() * 3 / sureness.std()
+    torch.save({"state_dict": model.state_dict(), "meta": {}}, folder / "iter_1.pth")
+    return ModelRun(path, folder / "iter_1.pth", 1)

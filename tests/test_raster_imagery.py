@@ -1,0 +1,226 @@
+"""Chips from the user's own rasters: known shapes land where they lie, no data stays out, files fill each other."""
+
+import pickle
+
+import numpy as np
+import pytest
+import rasterio
+from conftest import AMAZON_COL, AMAZON_ROW, paint
+from own_rasters import bell, bell_raster, mercator, pixel_centres, write_raster
+from rasterio import Affine
+
+from segmentation.errors import PipelineError
+from segmentation.grid import CHIP_PX, HALF_WORLD_M, Grid, Windows
+from segmentation.quad_cache import NOT_COVERED
+from segmentation.quads import QuadReader
+from segmentation.raster_imagery import RasterImagery
+from segmentation.rasters import Reflectance
+
+UTM = "EPSG:32721"
+LON, LAT = -57.1, -5.2
+
+
+def window_around(grid, x_3857, y_3857, side_px=CHIP_PX):
+    """Column and row of a window around a place, off its middle, inside the world."""
+    col = int((x_3857 + HALF_WORLD_M) / grid.pixel_m) - side_px // 2 + 40
+    row = int((HALF_WORLD_M - y_3857) / grid.pixel_m) - side_px // 2 - 25
+    return min(max(col, 0), grid.world_px - side_px), row
+
+
+def read(source, col, row, side_px=CHIP_PX):
+    return pickle.loads(pickle.dumps(source.reader())).read(col, row, side_px)
+
+
+@pytest.mark.parametrize(
+    ("crs", "lon", "lat", "pixel", "size", "level", "turn"),
+    [
+        pytest.param(UTM, LON, LAT, 10, 700, 14, 0, id="utm"),
+        pytest.param(UTM, -53.99, -9.2, 10, 700, 14, 0, id="zone edge"),
+        pytest.param(UTM, LON, LAT, 10, 700, 14, 30, id="rotated"),
+        pytest.param(UTM, LON, LAT, 30, 300, 15, 0, id="much coarser"),
+        pytest.param(UTM, LON, LAT, 4, 1200, 13, 0, id="finer, in strips"),
+        pytest.param("EPSG:4326", LON, LAT, 1e-4, 700, 14, 0, id="degrees"),
+        pytest.param("EPSG:6933", LON, LAT, 10, 700, 14, 0, id="equal-area"),
+        pytest.param("EPSG:32660", 179.99, 10, 10, 700, 14, 0, id="antimeridian, utm"),
+        pytest.param("EPSG:4326", 180.01, 10, 1e-4, 700, 14, 0, id="antimeridian, degrees"),
+    ],
+)
+def test_a_known_shape_lands_where_it_lies(tmp_path, crs, lon, lat, pixel, size, level, turn):
+    source = RasterImagery([bell_raster(tmp_path / "a.tif", crs, lon, lat, pixel, size, turn)], level=level, quiet=True)
+    centre = mercator((lon + 180) % 360 - 180, lat)
+    col, row = window_around(source.grid, *centre)
+    pixels = read(source, col, row)
+    x, y = pixel_centres(source.grid.window_transform(col, row), CHIP_PX, CHIP_PX)
+    seen, brightness = pixels.valid, pixels.reflectance[0] - 0.1
+    bright = seen & (brightness > 0.02)
+    off_px = [
+        (np.average(where[bright], weights=brightness[bright]) - there) / source.grid.pixel_m
+        for where, there in zip((x, y), centre, strict=True)
+    ]
+    # The window cuts the bell where it lies at the antimeridian: its other half is on the other side of the world.
+    if abs(centre[0]) < HALF_WORLD_M - 1000:
+        assert np.abs(off_px).max() < 0.05
+    assert seen.sum() > 50_000
+    tolerance = 0.006 if pixel == 30 or level == 13 else 0.001
+    np.testing.assert_allclose(pixels.reflectance[0][seen], bell(x, y, centre)[seen], atol=tolerance)
+
+
+def test_both_sides_of_the_antimeridian_are_seen(tmp_path):
+    source = RasterImagery([bell_raster(tmp_path / "a.tif", "EPSG:32660", 180, 10, 10, 700)], quiet=True)
+    grid, row = source.grid, window_around(source.grid, *mercator(180, 10))[1]
+    for col in (0, grid.world_px - CHIP_PX):
+        pixels = read(source, col, row)
+        x, y = pixel_centres(grid.window_transform(col, row), CHIP_PX, CHIP_PX)
+        assert 0.5 < pixels.valid.mean() < 0.8
+        expected = bell(x, y, mercator(180, 10))[pixels.valid]
+        np.testing.assert_allclose(pixels.reflectance[0][pixels.valid], expected, atol=0.001)
+
+
+@pytest.fixture
+def quads(tmp_path, rng):
+    """Two quads that meet in the middle of a picture, with and without data."""
+    picture = rng.integers(1, 9000, (5, 1100, 1100), dtype="uint16")
+    picture[4] = np.where(rng.random((1100, 1100)) < 0.9, 65535, 0)
+    paint(tmp_path / "quads", AMAZON_COL + 4096 - 550, AMAZON_ROW + 1000, picture)
+    return tmp_path / "quads"
+
+
+@pytest.mark.parametrize(
+    ("col", "side_px", "tolerance"), [(-500, 512, 0), (-256, 512, 0), (-540, 1024, 2e-7), (-540, 512, 0)]
+)
+def test_quads_as_files_give_what_quads_give(quads, col, side_px, tolerance):
+    at = AMAZON_COL + 4096 + col, AMAZON_ROW + 1010, side_px
+    source = RasterImagery([quads], quiet=True)
+    assert source.grid == Grid(15)
+    ours, theirs = read(source, *at), QuadReader(quads).read(*at)
+    np.testing.assert_array_equal(ours.valid, theirs.valid)
+    np.testing.assert_allclose(ours.reflectance, theirs.reflectance, rtol=0, atol=tolerance)
+
+
+def patch(path, value, size=400, east=0, north=0, pixel=10, **made):
+    """A square of one value whose north-west corner lies so many pixels off the middle."""
+    x, y = 709_000 + (east - size // 2) * pixel, 9_425_000 + (north + size // 2) * pixel
+    values = np.full((3, size, size), value, made.pop("dtype", "uint16"))
+    if "hole" in made:
+        values[:, :, size // 2 :] = made.pop("hole")
+    return write_raster(path, values, Affine(pixel, 0, x, 0, -pixel, y), UTM, **made)
+
+
+def chip_of(paths, level=14, **options):
+    source = RasterImagery(paths, level=level, quiet=True, **options)
+    return read(source, *window_around(source.grid, *world_of(source)))
+
+
+def world_of(source):
+    minx, miny, maxx, maxy = source.reader().bounds_3857[0]
+    return (minx + maxx) / 2, (miny + maxy) / 2
+
+
+@pytest.mark.parametrize("pixel", [10, 4], ids=["finer chip", "coarser chip"])
+@pytest.mark.parametrize(
+    ("hole", "made"),
+    [
+        (0, {"nodata": 0}),
+        (-32768, {"nodata": -32768, "dtype": "int16"}),
+        (np.nan, {"nodata": np.nan, "dtype": "float32"}),
+        (np.nan, {"dtype": "float64"}),
+        (9000, {"mask": True}),
+        (9000, {"alpha": True}),
+    ],
+    ids=["zero", "negative", "nan", "nan unsaid", "mask", "alpha"],
+)
+def test_no_data_never_enters_a_value(tmp_path, pixel, hole, made):
+    mask, alpha = "mask" in made, "alpha" in made
+    made = {name: value for name, value in made.items() if name not in {"mask", "alpha"}}
+    path = patch(tmp_path / "a.tif", 5000, hole=hole, size=4000 // pixel, pixel=pixel, **made)
+    if mask:
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:
+            file.write_mask(file.read(1) == 5000)
+    if alpha:
+        with rasterio.open(path) as file:
+            values, place = file.read(), file.transform
+        values = np.concatenate([values, np.where(values[:1] == 5000, 255, 0).astype("uint16")])
+        write_raster(path, values, place, UTM, ("red", "green", "blue", None), photometric="RGB", alpha="YES")
+    pixels = chip_of([path])
+    assert 0.2 < pixels.valid.mean() < 0.4
+    np.testing.assert_allclose(pixels.reflectance[:, pixels.valid], 0.5, atol=1e-6)
+    assert not pixels.reflectance[:, ~pixels.valid].any()
+
+
+def test_a_dark_band_is_data_where_zero_is_no_data(tmp_path):
+    path = patch(tmp_path / "a.tif", 500, nodata=0)
+    with rasterio.open(path, "r+") as file:
+        file.write(np.zeros((400, 400), "uint16"), 1)
+    pixels = chip_of([path])
+    assert pixels.valid.mean() > 0.5
+    assert not pixels.reflectance[0].any()
+    assert (pixels.reflectance[1][pixels.valid] > 0).all()
+
+
+def test_the_first_file_with_data_counts(tmp_path):
+    first = patch(tmp_path / "z.tif", 1000, hole=0, nodata=0)
+    second = patch(tmp_path / "a.tif", 2000, nodata=0)
+    left, right = np.s_[250:300, 60:80], np.s_[250:300, 300:320]
+    for order, expected in (((first, second), (0.1, 0.2)), ((second, first), (0.2, 0.2)), ((tmp_path,), (0.2, 0.2))):
+        seen = chip_of(order).reflectance[0]
+        assert (seen[left].mean(), seen[right].mean()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("level", [14, 16], ids=["coarser chip", "finer chip"])
+def test_files_that_meet_leave_no_seam(tmp_path, level):
+    for east in (0, 1):
+        for north in (0, 1):
+            name = f"{east}{north}.tif"
+            patch(tmp_path / name, 3000, 1000, 1000 * east - 137, 1000 * north - 251, pixel=4, nodata=0)
+    source = RasterImagery([tmp_path], level=level, quiet=True)
+    corner = source.reader().bounds_3857[0]
+    pixels = read(source, *window_around(source.grid, corner[2], corner[3]))
+    assert pixels.valid.all()
+    np.testing.assert_allclose(pixels.reflectance, 0.3, atol=1e-6)
+
+
+def test_windows_that_no_file_touches_are_not_covered(tmp_path):
+    source = RasterImagery([patch(tmp_path / "in" / "a.tif", 1000, nodata=0)], quiet=True)
+    col, row = window_around(source.grid, *world_of(source))
+    windows = Windows(*(np.array(values) for values in ([col, col + 5000], [row, row], [512, 512])))
+    assert [item.problem for item in source.prepare(windows)] == [None, NOT_COVERED]
+    footprint = source.footprint(windows)
+    assert footprint.unit == "file"
+    assert footprint.pieces["name"].tolist() == [str(tmp_path / "in" / "a.tif")]
+    assert footprint.touched["window"].tolist() == [0]
+    assert source.forecast(windows).missing == 0
+
+
+def test_what_chips_depend_on_is_in_the_settings(tmp_path):
+    path = patch(tmp_path / "in" / "a.tif", 1000, nodata=0)
+    before = RasterImagery([tmp_path / "in"], quiet=True).settings()
+    assert (before["imagery"], before["mosaic"], before["level"]) == ("files", "in", 14)
+    assert RasterImagery([tmp_path / "in"], quiet=True).settings() == before
+    others = [
+        RasterImagery([tmp_path / "in"], bands=("3", "2", "1"), quiet=True).settings(),
+        RasterImagery([tmp_path / "in"], reflectance=Reflectance(2e-4), quiet=True).settings(),
+        RasterImagery([tmp_path / "in"], level=13, quiet=True).settings(),
+    ]
+    with rasterio.open(path, "r+") as file:
+        file.write(np.full((400, 400), 7, "uint16"), 1)
+    others.append(RasterImagery([tmp_path / "in"], quiet=True).settings())
+    assert all(other != before for other in others)
+
+
+def test_files_with_and_without_near_infrared_do_not_mix(tmp_path):
+    patch(tmp_path / "a.tif", 1000)
+    write_raster(
+        tmp_path / "b.tif", np.ones((4, 8, 8), "uint16"), Affine(10, 0, 7e5, 0, -10, 9e6), UTM, ("b", "g", "r", "nir")
+    )
+    with pytest.raises(PipelineError, match=r"b.tif has a near infrared band, .*a.tif has none.*--bands"):
+        RasterImagery([tmp_path], quiet=True)
+    assert RasterImagery([tmp_path], bands=("1", "2", "3"), quiet=True).settings()["bands"] == "red green blue"
+
+
+def test_a_file_that_breaks_later_is_named(tmp_path):
+    path = patch(tmp_path / "a.tif", 1000)
+    source = RasterImagery([path], quiet=True)
+    col, row = window_around(source.grid, *world_of(source))
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(PipelineError, match=r"a.tif cannot be read .*; repair or remove it"):
+        read(source, col, row)

@@ -27,7 +27,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("config", type=Path, help="an MMSegmentation config, such as those in configs/")
     parser.add_argument("--work-dir", type=Path, help="checkpoints and logs (default: work_dirs/<config name>)")
     parser.add_argument("--restart", action="store_true", help="begin anew (default: go on from the last checkpoint)")
-    parser.add_argument("--amp", action="store_true", help="mixed precision, for GPUs (default: no)")
+    parser.add_argument(
+        "--amp", action="store_true", help="mixed precision, for GPUs and for CPUs that know bfloat16 (default: no)"
+    )
     parser.add_argument("--launcher", choices=["none", "pytorch"], default="none", help="pytorch under torchrun")
     parser.add_argument(
         "--cfg-options", nargs="+", metavar="KEY=VALUE", default=[], help="settings that replace the config's"
@@ -48,6 +50,8 @@ def main(options: argparse.Namespace) -> int:
     from mmengine.config import Config
     from mmengine.runner import Runner
 
+    from segmentation.precision import use_mixed_precision
+
     config = Config.fromfile(config_path)
     config.merge_from_dict(dict(_setting(text) for text in options.cfg_options))
     config.work_dir = str(work_dir)
@@ -60,8 +64,7 @@ def main(options: argparse.Namespace) -> int:
         return cli.DONE
     config.resume = not options.restart
     if options.amp:
-        config.optim_wrapper.type = "AmpOptimWrapper"
-        config.optim_wrapper.setdefault("loss_scale", "dynamic")
+        use_mixed_precision(config)
     try:
         Runner.from_cfg(config).train()
     except URLError as error:

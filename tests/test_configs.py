@@ -1,0 +1,77 @@
+"""The configs: plain MMSegmentation, and good for a training step on chips as step 1 writes them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmseg.registry import MODELS
+from mmseg.utils import register_all_modules
+
+from segmentation.chips import write_chip
+from segmentation.grid import Grid
+from segmentation.masks import BACKGROUND, IGNORE, MINE, write_mask
+from segmentation.model import CONFIGS, ModelRun, Predictor, find_run
+from segmentation.precision import CpuAmpOptimWrapper, use_mixed_precision
+
+SCRATCH = CONFIGS / "segformer_scratch_mining-512x512.py"
+
+
+@pytest.fixture
+def dataset(tmp_path, rng):
+    """Two chips a split: noise, brighter where a mine is, and a corner without data."""
+    for split in ("train", "val"):
+        for name in ("1", "2"):
+            mask = np.full((512, 512), BACKGROUND, "uint8")
+            mask[100:300, 150:400] = MINE
+            mask[:60, :60] = IGNORE
+            dn = rng.integers(30, 60, (3, 512, 512)) + 40 * (mask == MINE)
+            transform = Grid(14).window_transform(0, 0)
+            folders = [tmp_path / kind / split for kind in ("img_dir", "ann_dir")]
+            for folder in folders:
+                folder.mkdir(parents=True, exist_ok=True)
+            write_chip(folders[0] / f"{name}.tif", np.where(mask == IGNORE, 0, dn).astype("uint8"), transform, {})
+            write_mask(folders[1] / f"{name}.tif", mask, transform)
+    return tmp_path
+
+
+def settings(config: Path, dataset: Path, work_dir: Path, iterations: int) -> Config:
+    """A config for a few steps, as a user would shorten it."""
+    config = Config.fromfile(config)
+    for part in ("train", "val"):
+        config[f"{part}_dataloader"].update(num_workers=0, persistent_workers=False)
+        config[f"{part}_dataloader"].dataset.data_root = str(dataset)
+    config.train_dataloader.batch_size = 2
+    config.train_cfg.update(max_iters=iterations, val_interval=iterations)
+    config.default_hooks.checkpoint.interval = iterations
+    config.work_dir = str(work_dir)
+    return config
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
+def test_every_config_builds_a_model_of_two_classes_with_nothing_of_ours(path):
+    assert "segmentation." not in path.read_text().replace("segmentation.train", "")
+    config = Config.fromfile(path)
+    assert not config.get("custom_imports")
+    register_all_modules()
+    model = MODELS.build(config.model)
+    assert model.decode_head.num_classes == 2
+    assert find_run(path.stem, 1, checkpoint=path).config == path
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["float32", "mixed precision"])
+def test_the_recipe_from_scratch_trains_validates_and_predicts(dataset, tmp_path, mixed):
+    config = settings(SCRATCH, dataset, tmp_path / "work_dir", iterations=2)
+    if mixed:
+        use_mixed_precision(config)
+    runner = Runner.from_cfg(config)
+    runner.train()
+    assert isinstance(runner.optim_wrapper, CpuAmpOptimWrapper) == (mixed and not torch.cuda.is_available())
+    assert {parameter.dtype for parameter in runner.model.parameters()} == {torch.float32}
+    trained = ModelRun(SCRATCH, tmp_path / "work_dir" / "iter_2.pth", 2)
+    chips = sorted((dataset / "img_dir" / "val").glob("*.tif"))
+    predicted = dict(Predictor(trained, "cpu").predict(chips, batch_size=2, workers=0))
+    assert all(np.isfinite(p).all() and 0 <= p.min() < p.max() <= 1 for p in predicted.values())
+    assert sorted(predicted) == [0, 1]

@@ -77,3 +77,20 @@ def test_the_recipe_from_scratch_trains_validates_and_predicts(dataset, tmp_path
     predicted = dict(Predictor(trained, "cpu").predict(chips, batch_size=2, workers=0))
     assert sorted(predicted) == [0, 1]
     assert all(p.shape == (512, 512) and 0 <= p.min() < p.max() <= CERTAIN for p in predicted.values())
+
+
+def test_mask2former_is_configured_for_our_chips_and_says_what_it_needs():
+    config = Config.fromfile(CONFIGS / "mask2former_swin-l_8xb2-160k_mining-512x512.py")
+    assert config.model.decode_head.num_classes == len(config.model.decode_head.loss_cls.class_weight) - 1 == 2
+    assert config.model.backbone.embed_dims == 192
+    for part in ("train", "val", "test"):
+        dataset = config[f"{part}_dataloader"].dataset
+        assert (dataset.type, dataset.img_suffix) == ("BaseSegDataset", ".tif")
+        assert dataset.data_prefix.img_path == f"img_dir/{part}"
+    config.model.backbone.init_cfg = None
+    register_all_modules()
+    try:
+        import mmdet  # noqa: F401
+    except ModuleNotFoundError:
+        with pytest.raises(ImportError, match="install onedl-mmdetection"):
+            MODELS.build(config.model)

@@ -329,6 +329,7 @@ def leaked(folder):
 
 def test_tokens_open_files_and_are_renewed_when_refused(planetary, tmp_path, caplog):
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="segmentation")  # whatever level a command has set
     where, url = planetary
     where.storage.signature = f"{SIGNATURE}-1"
     imagery = source(url, tmp_path, looks=1, sas_url=where.storage.sas_url)

@@ -198,7 +198,7 @@ def test_what_cannot_be_evaluated_is_told(year, tmp_path, vector_file):
 
     workspace, _, options = year
     elsewhere = vector_file([box(100, 0, 100.1, 0.1)])
-    with pytest.raises(PipelineError, match="has no polygon where test windows of 2019 look"):
+    with pytest.raises(PipelineError, match="has no polygon where the test windows of 2019 look"):
         run(*options, "--reference", elsewhere)
     with pytest.raises(PipelineError, match="no polygons at absent.gpkg: no such file"):
         run(*options, "--reference", "absent.gpkg")

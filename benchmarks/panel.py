@@ -5,6 +5,7 @@ The years are generated: ragged mines that grow, of which one in ten is missing 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -63,7 +64,10 @@ def windows(polygons: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 
 def measure(count: int, folder: Path) -> tuple[float, float, float, float]:
-    """Seconds, seconds of all cores, peak memory in GB and size of the results in GB of the whole command."""
+    """Seconds, seconds of all cores, peak memory in GB and size of the results in GB of the whole command.
+
+    The memory is that of all processes, a worker's share of what it has in common with others counted once.
+    """
     inputs, looked = [], []
     for year in YEARS:
         frame = mines(count, year)
@@ -74,11 +78,28 @@ def measure(count: int, folder: Path) -> tuple[float, float, float, float]:
     command = [sys.executable, "-m", "segmentation.panel", "--inputs", *inputs, "--windows", *looked]
     start = time.perf_counter()
     process = subprocess.Popen([*command, "-o", folder / "panel"], cwd=REPOSITORY, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
+    peak = 0.0
+    while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+        peak = max(peak, memory_gb(process.pid))
+        time.sleep(0.2)
+    seconds = time.perf_counter() - start
+    _, status, used = ended
     if status:
         raise RuntimeError(f"the panel of {count} polygons a year failed")
     size = sum(path.stat().st_size for path in (folder / "panel").iterdir())
-    return time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1e6, size / 1e9
+    return seconds, used.ru_utime + used.ru_stime, peak, size / 1e9
+
+
+def memory_gb(pid: int) -> float:
+    """What a process and its children hold, pages that they share counted once (Linux)."""
+    total = 0.0
+    # A process may end while it is looked at.
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        children = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+        total = sum(memory_gb(int(child)) for found in children for child in found)
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1e6
+    return total
 
 
 def plain_filter(earlier: gpd.GeoDataFrame, later: gpd.GeoDataFrame) -> np.ndarray:

@@ -4,11 +4,13 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+from geopandas.testing import assert_geodataframe_equal
 from panels import UNIT, follow, panel, ragged, square
 from rasterio import Affine
 from scipy import ndimage
 
 from segmentation.attributes import area_m2
+from segmentation.panel import change
 from segmentation.panel.history import site_years
 from segmentation.panel.observed import Observed
 from segmentation.panel.tables import country_years
@@ -86,6 +88,18 @@ def test_pixel_outlines_that_share_edges_give_the_same_pieces_as_plain_overlays(
         # To degrees and back, PROJ moves outlines by a tenth of a millimetre.
         assert shapely.area(shapely.union_all(found.geometry) ^ plain[kind]) < 1e-4 * plain[kind].area
     assert pieces.geometry.is_valid.all()
+
+
+def test_processes_find_the_same_as_one_alone(rng, monkeypatch):
+    polygons = panel({year: ragged(rng, 60, spread=60) for year in (2016, 2017, 2018)})
+    monkeypatch.setattr(change, "_SITES_AT_A_TIME", 7)
+    _, alone, pieces = follow(polygons, (2016, 2017, 2018))
+    monkeypatch.setattr(change, "_FEW_SITES", 0)
+    _, together, same_pieces = follow(polygons, (2016, 2017, 2018))
+    assert len(alone.sites) > 14
+    for name in ("area", *change.KINDS):
+        assert np.array_equal(getattr(together, name), getattr(alone, name))
+    assert_geodataframe_equal(same_pieces, pieces)
 
 
 def test_outlines_that_only_touch_keep_nothing():

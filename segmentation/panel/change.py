@@ -7,6 +7,7 @@ other is neither gain nor loss but ``unseen``, and adds to kept instead.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,106 +17,143 @@ import pandas as pd
 import shapely
 
 from segmentation.attributes import EQUAL_AREA_CRS
-from segmentation.panel.groups import in_threads, map_ahead, unite_groups
+from segmentation.panel.groups import map_ahead, unite_groups
 from segmentation.panel.history import History
-from segmentation.panel.temporal import year_rows
 from segmentation.vectors import polygonal
+from segmentation.workers import worker_pool
 
-_SITES_AT_A_TIME = 2_000
+# So few that their pieces of all years take some megabytes.
+_SITES_AT_A_TIME = 1_000
+# Below this, starting processes costs more than they save.
+_FEW_SITES = 4_000
 # The share of a site's area to which its pieces have to add up.
 _TOLERANCE = 1e-9
 KINDS = ("kept", "gained", "lost", "unseen")
 
 
 @dataclass(frozen=True)
-class _Step:
-    """Some sites from one year to the next: (s,) shapes in EPSG:6933, and bool, where nobody looked.
+class _Sites:
+    """Some sites in k years.
 
     Attributes:
-        column: of the later year in the history.
-        sites: rows of the history.
-        before: shapes in the earlier year, None where there is none.
-        after: in the later year.
-        hidden_before: without a polygon because nobody looked.
-        hidden_after: likewise.
+        rows: their rows of the history.
+        names: (s,) str.
+        years: ascending.
+        hidden: (s, k) bool, without a polygon because nobody looked.
+        shapes: (n,) their polygons of all years, EPSG:4326.
+        site: (n,) int, the number of each polygon's site, 0 to s - 1.
+        column: (n,) int, of its year, 0 to k - 1.
     """
 
-    column: int
-    sites: slice
-    before: np.ndarray
-    after: np.ndarray
-    hidden_before: np.ndarray
-    hidden_after: np.ndarray
+    rows: slice
+    names: np.ndarray
+    years: tuple[int, ...]
+    hidden: np.ndarray
+    shapes: gpd.GeoSeries
+    site: np.ndarray
+    column: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """What became of some sites: their rows of the history, (s, k) areas in m2 of all kinds, and the pieces."""
+
+    rows: slice
+    areas: dict[str, np.ndarray]
+    pieces: gpd.GeoDataFrame
 
 
 def changes(polygons: gpd.GeoDataFrame, history: History) -> Iterator[gpd.GeoDataFrame]:
     """Follow the sites from year to year, and note areas and changes in their history.
 
-    In portions, since the pieces of nine years do not fit into memory together; in threads, some portions ahead.
+    In portions, since the pieces of nine years do not fit into memory together; of a large panel in parallel
+    processes, as half of the time goes into what Python's lock lets one thread do at a time.
 
     Args:
         polygons: of all years, by year, in EPSG:4326.
         history: of their sites; its areas are filled in as this goes on.
 
     Yields:
-        For every two consecutive years, for some thousand sites at a time: ``site_id``, ``kind`` (one of ``KINDS``),
-        ``year_from``, ``year_to``, ``area`` (m2) and ``geometry`` (EPSG:4326), at most one row a site and kind.
+        For some hundred sites at a time, by year and site: ``site_id``, ``kind`` (one of ``KINDS``), ``year_from``,
+        ``year_to``, ``area`` (m2) and ``geometry`` (EPSG:4326), at most one row a site, year and kind.
     """
-    yield from map_ahead(lambda step: _change(step, history), _steps(polygons, history))
+    for found in _follow_all(_portions(polygons, history), len(history.sites)):
+        for name, areas in found.areas.items():
+            getattr(history, name)[found.rows] = areas
+        if len(history.years) > 1:
+            yield found.pieces
 
 
-def _steps(polygons: gpd.GeoDataFrame, history: History) -> Iterator[_Step]:
-    rows = year_rows(polygons["year"].to_numpy(), history.years)
-    hidden, before = history.hidden, None
-    for column, year in enumerate(history.years):
-        after = _site_shapes(polygons.iloc[rows[year]], history.sites.of_polygon[rows[year]], len(history.sites))
-        history.area[:, column] = _area(after)
-        if before is not None:
-            for start in range(0, len(after), _SITES_AT_A_TIME):
-                sites = slice(start, start + _SITES_AT_A_TIME)
-                yield _Step(
-                    column, sites, before[sites], after[sites], hidden[sites, column - 1], hidden[sites, column]
-                )
-        before = after
+def _portions(polygons: gpd.GeoDataFrame, history: History) -> Iterator[_Sites]:
+    by_site = np.argsort(history.sites.of_polygon, kind="stable")
+    site = history.sites.of_polygon[by_site]
+    column = np.searchsorted(history.years, polygons["year"].to_numpy()[by_site])
+    hidden = history.hidden
+    for start in range(0, len(history.sites), _SITES_AT_A_TIME):
+        rows = slice(start, start + _SITES_AT_A_TIME)
+        some = slice(*np.searchsorted(site, [rows.start, rows.stop]).tolist())
+        shapes = polygons.geometry.iloc[by_site[some]]
+        names = history.sites.names[rows]
+        yield _Sites(rows, names, history.years, hidden[rows], shapes, site[some] - start, column[some])
 
 
-def _site_shapes(polygons: gpd.GeoDataFrame, site: np.ndarray, count: int) -> np.ndarray:
-    """What each site covers in a year: (count,) polygons in EPSG:6933, None where there is none."""
-    return unite_groups(in_threads(_project, polygons.geometry.to_numpy()), site, count)
+def _follow_all(portions: Iterator[_Sites], count: int) -> Iterator[_Changes]:
+    if count < _FEW_SITES:
+        yield from map(_follow, portions)
+    else:
+        with worker_pool(os.cpu_count() or 1) as pool:
+            yield from map_ahead(pool, _follow, portions)
 
 
-def _project(shapes_4326: np.ndarray) -> np.ndarray:
+def _follow(sites: _Sites) -> _Changes:
     # Long edges bend a little under the projection, which can make an outline touch itself.
-    return polygonal(gpd.GeoSeries(shapes_4326, crs="EPSG:4326").to_crs(EQUAL_AREA_CRS).to_numpy())
+    flat = polygonal(sites.shapes.to_crs(EQUAL_AREA_CRS).to_numpy())
+    areas = {name: np.zeros(sites.hidden.shape) for name in ("area", *KINDS)}
+    tables, before = [], None
+    for column in range(len(sites.years)):
+        now = sites.column == column
+        after = unite_groups(flat[now], sites.site[now], len(sites.names))
+        areas["area"][:, column] = _area(after)
+        if before is not None:
+            pieces = _pieces(before, after, *sites.hidden[:, column - 1 : column + 1].T)
+            for kind, shapes in pieces.items():
+                areas[kind][:, column] = _area(shapes)
+            tables.append(_table(pieces, sites, column))
+        before = after
+    return _Changes(sites.rows, areas, pd.concat(tables, ignore_index=True) if tables else gpd.GeoDataFrame())
 
 
-def _change(step: _Step, history: History) -> gpd.GeoDataFrame:
-    names, year_from, year_to = history.sites.names[step.sites], *history.years[step.column - 1 : step.column + 1]
-    tables = []
-    for kind, shapes in _pieces(step).items():
-        areas = _area(shapes)
-        getattr(history, kind)[step.sites, step.column] = areas
-        there = np.flatnonzero(areas > 0)
-        table = {"site": there, "kind": kind, "year_from": np.int32(year_from), "year_to": np.int32(year_to)}
-        tables.append(gpd.GeoDataFrame(table | {"area": areas[there]}, geometry=shapes[there], crs=EQUAL_AREA_CRS))
-    table = pd.concat(tables, ignore_index=True).sort_values("site", kind="stable", ignore_index=True)
-    table.insert(0, "site_id", names[table["site"]])
-    return table.drop(columns="site").to_crs("EPSG:4326")
+def _table(pieces: dict[str, np.ndarray], sites: _Sites, column: int) -> gpd.GeoDataFrame:
+    """A row a piece, by site."""
+    shapes = np.stack(list(pieces.values()), axis=1)
+    area = _area(shapes)
+    site, kind = np.nonzero(area > 0)
+    year_from, year_to = np.array(sites.years[column - 1 : column + 1], dtype="int32")
+    columns = {
+        "site_id": sites.names[site],
+        "kind": np.array(list(pieces), dtype=object)[kind],
+        "year_from": year_from,
+        "year_to": year_to,
+        "area": area[site, kind],
+    }
+    return gpd.GeoDataFrame(columns, geometry=shapes[site, kind], crs=EQUAL_AREA_CRS).to_crs("EPSG:4326")
 
 
-def _pieces(step: _Step) -> dict[str, np.ndarray]:
+def _pieces(
+    before: np.ndarray, after: np.ndarray, hidden_before: np.ndarray, hidden_after: np.ndarray
+) -> dict[str, np.ndarray]:
     """The shapes of every kind, (s,) each, None where there is none."""
-    before, after = step.before, step.after
     was, now = ~shapely.is_missing(before), ~shapely.is_missing(after)
     pieces = {kind: np.full(len(before), None, dtype=object) for kind in KINDS}
     same = shapely.equals_exact(before, after)
     pieces["kept"][same] = after[same]
     both = was & now & ~same
     pieces["kept"][both], pieces["gained"][both], pieces["lost"][both] = _overlay(before[both], after[both])
-    for kind, rows in (("gained", now & ~was & ~step.hidden_before), ("unseen", now & ~was & step.hidden_before)):
-        pieces[kind][rows] = after[rows]
-    for kind, rows in (("lost", was & ~now & ~step.hidden_after), ("unseen", was & ~now & step.hidden_after)):
-        pieces[kind][rows] = before[rows]
+    opened, closed = now & ~was, was & ~now
+    pieces["gained"][opened & ~hidden_before] = after[opened & ~hidden_before]
+    pieces["lost"][closed & ~hidden_after] = before[closed & ~hidden_after]
+    pieces["unseen"][opened & hidden_before] = after[opened & hidden_before]
+    pieces["unseen"][closed & hidden_after] = before[closed & hidden_after]
     return pieces
 
 

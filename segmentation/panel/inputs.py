@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,6 @@ import shapely
 from segmentation.attributes import area_m2
 from segmentation.countries import assign_countries
 from segmentation.errors import PipelineError
-from segmentation.panel.groups import map_ahead
 from segmentation.vectors import Account, clean, read_vector
 from segmentation.workspace import Workspace
 
@@ -86,7 +87,8 @@ def read_panel(inputs: Sequence[YearInput], countries: gpd.GeoDataFrame) -> tupl
         PipelineError: a file cannot be read, or there is no polygon in any of them.
     """
     ascending = sorted(inputs, key=lambda source: source.year)
-    tables, accounts = zip(*map_ahead(lambda source: _read_year(source, countries), ascending), strict=True)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        tables, accounts = zip(*pool.map(lambda source: _read_year(source, countries), ascending), strict=True)
     panel = gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs="EPSG:4326")
     if panel.empty:
         raise PipelineError(f"no polygon in {', '.join(str(source.polygons) for source in inputs)}")

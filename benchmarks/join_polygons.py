@@ -7,6 +7,7 @@ import numpy as np
 import shapely
 
 from benchmarks.timing import compare
+from segmentation.vectorize import unite
 
 
 def pieces(count: int) -> np.ndarray:
@@ -24,7 +25,7 @@ def main() -> None:
     frames = {count: gpd.GeoDataFrame(geometry=shapes) for count, shapes in prepared.items()}
     compare(
         list(prepared),
-        lambda count: shapely.disjoint_subset_union_all(prepared[count]),
+        lambda count: unite(prepared[count]),
         lambda count: frames[count].dissolve(),
         "polygons",
         runs=1,

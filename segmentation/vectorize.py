@@ -6,13 +6,17 @@ that coincide in two windows coincide exactly, and only the finished polygons ar
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import geopandas as gpd
 import numpy as np
 import shapely
 from rasterio import Affine
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from segmentation.grid import CRS, Grid
 from segmentation.outlines import PIXEL, SMOOTH, outline_pixels, outline_smoothly
@@ -25,6 +29,7 @@ UNION, MEAN = "union", "mean"
 SIMPLIFY_PX = 1.0
 # A polygon whose area would change by more than this share keeps its outline as it is.
 _AREA_TOLERANCE = 0.01
+_TOGETHER = 2_000
 
 
 @dataclass(frozen=True)
@@ -99,10 +104,10 @@ def join(pieces: Pieces, grid: Grid, keep_holes: bool = False) -> gpd.GeoDataFra
         ``mean_probability`` (0 to 1, weighted by area) and Polygons in EPSG:4326.
     """
     outlines = pieces.outlines if keep_holes else _fill(pieces.outlines)
-    merged = _unite(outlines)
+    merged = unite(outlines)
     if not keep_holes:
         # Windows together may enclose what none encloses alone, and filling may swallow a polygon within.
-        merged = _unite(_fill(merged))
+        merged = unite(_fill(merged))
     weight, mean, pixel = _inherit(merged, pieces)
     simple = np.empty(len(merged), dtype=object)
     for size in np.unique(pixel):
@@ -123,9 +128,24 @@ def _fill(polygons: np.ndarray) -> np.ndarray:
     return shapely.polygons(shapely.get_exterior_ring(polygons))
 
 
-def _unite(polygons: np.ndarray) -> np.ndarray:
-    """The connected parts of a union: polygons that do not overlap."""
-    return shapely.get_parts(shapely.disjoint_subset_union_all(polygons)) if len(polygons) else polygons
+def unite(polygons: np.ndarray) -> np.ndarray:
+    """The connected parts of a union: (n,) polygons to (m,) that do not overlap.
+
+    Polygons whose boxes are connected are united together, some thousand at a time in threads: GEOS works without
+    Python's lock.
+    """
+    if not len(polygons):
+        return polygons
+    pairs = shapely.STRtree(polygons).query(polygons)
+    graph = coo_array((np.ones(pairs.shape[1], bool), pairs), shape=(len(polygons), len(polygons)))
+    group = connected_components(graph, directed=False)[1]
+    order = np.argsort(group, kind="stable")
+    begins = np.flatnonzero(np.diff(group[order])) + 1
+    next_begin = np.searchsorted(begins, np.arange(_TOGETHER, len(polygons), _TOGETHER))
+    cuts = np.unique(begins[next_begin[next_begin < len(begins)]])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        united = list(pool.map(shapely.disjoint_subset_union_all, np.split(polygons[order], cuts)))
+    return shapely.get_parts(np.array(united, dtype=object))
 
 
 def _inherit(merged: np.ndarray, pieces: Pieces) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -72,7 +72,7 @@ def arguments() -> argparse.Namespace:
         help="auto is bf16 on GPUs that compute in it, else fp32 (default: %(default)s)",
     )
     inference.add_argument(
-        "--compile", action="store_true", help="compile the model: some minutes once, for long runs (default: no)"
+        "--compile", action="store_true", help="compile the model: about a minute once, for long runs (default: no)"
     )
     return parser.parse_args()
 

@@ -41,7 +41,7 @@ class Predictor:
         run: config and checkpoint.
         device: ``cpu``, ``cuda`` or ``cuda:N``; None takes a GPU where there is one.
         precision: one of ``PRECISIONS``; ``auto`` is ``bf16`` on GPUs that compute in it, else ``fp32``.
-        compiled: compile the model with ``torch.compile``: some minutes once, for long runs.
+        compiled: compile the model with ``torch.compile``, for one size of batch: about a minute once, for long runs.
 
     Raises:
         PipelineError: config and checkpoint do not fit, or the device or its precision is not there.
@@ -61,7 +61,7 @@ class Predictor:
         self._on_gpu = self.device.startswith("cuda")
         self._autocast = _autocast_type(precision, self._on_gpu)
         if compiled:
-            self._model.encode_decode = torch.compile(self._model.encode_decode, dynamic=True)
+            self._model.encode_decode = torch.compile(self._model.encode_decode, dynamic=False)
 
     def predict(
         self, chips: Sequence[Path], batch_size: int | None = None, workers: int = 2

@@ -42,6 +42,9 @@ benchmark: $(VENV)/ready
 	$(RUN) -m benchmarks.join_polygons
 	$(RUN) -m benchmarks.planning
 	$(RUN) -m benchmarks.dataset
+	$(RUN) -m benchmarks.inference
+	$(RUN) -m benchmarks.outlines
+	$(RUN) -m benchmarks.write_polygons
 
 clean:
 	rm -rf $(VENV)

@@ -113,7 +113,7 @@ def join(pieces: Pieces, grid: Grid, keep_holes: bool = False) -> gpd.GeoDataFra
     for size in np.unique(pixel):
         same = pixel == size
         simple[same] = _simplify(merged[same], SIMPLIFY_PX * float(size))
-    frame = gpd.GeoDataFrame({"mean_probability": mean}, geometry=_to_mercator(simple, grid), crs=CRS)
+    frame = gpd.GeoDataFrame({"mean_probability": mean}, geometry=to_mercator(simple, grid), crs=CRS)
     return frame[weight > 0].to_crs("EPSG:4326")
 
 
@@ -160,7 +160,7 @@ def _inherit(merged: np.ndarray, pieces: Pieces) -> tuple[np.ndarray, np.ndarray
     return weight, mean, pixel
 
 
-def _to_mercator(polygons: np.ndarray, grid: Grid) -> np.ndarray:
+def to_mercator(polygons: np.ndarray, grid: Grid) -> np.ndarray:
     """From the world's pixel coordinates to EPSG:3857, rings turned to keep their orientation."""
     world = grid.window_transform(0, 0)
     scale, origin = np.array([world.a, world.e]), np.array([world.c, world.f])

@@ -13,7 +13,7 @@ import numpy as np
 
 from segmentation.evaluation.compare import in_processes, read_pair
 from segmentation.evaluation.inputs import Pair
-from segmentation.evaluation.objects import outline, to_mercator
+from segmentation.evaluation.objects import outline
 from segmentation.grid import Grid
 from segmentation.masks import IGNORE, MINE
 from segmentation.pictures import (
@@ -28,6 +28,7 @@ from segmentation.pictures import (
     show_probability,
 )
 from segmentation.probabilities import NO_DATA
+from segmentation.vectorize import to_mercator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -21,6 +21,7 @@ from rasterio.features import shapes
 from segmentation.attributes import area_m2
 from segmentation.evaluation.inputs import Pair
 from segmentation.grid import CHIP_PX, CRS, Grid
+from segmentation.vectorize import to_mercator
 
 MATCHING_IOU = 0.5
 # Classes of ground area: the literature's mines range from less than a hectare to tens of square kilometres.
@@ -108,13 +109,6 @@ def unite(outlines: np.ndarray, group: np.ndarray, grid: Grid) -> Objects:
     np.minimum.at(first, owner, np.asarray(group)[piece])
     geometry = gpd.GeoSeries(to_mercator(united, grid), crs=CRS)
     return Objects(united, first, area_m2(geometry), geometry)
-
-
-def to_mercator(outlines: np.ndarray, grid: Grid) -> np.ndarray:
-    """From the world's pixel coordinates to EPSG:3857."""
-    world = grid.window_transform(0, 0)
-    scale, origin = np.array([world.a, world.e]), np.array([world.c, world.f])
-    return shapely.transform(outlines, lambda xy: xy * scale + origin)
 
 
 def match(reference: Objects, predicted: Objects) -> Matching:

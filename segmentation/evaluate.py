@@ -42,7 +42,11 @@ def arguments() -> argparse.Namespace:
         "--threshold", type=cli.share, default=0.5, metavar="P", help="least probability of mine (default: %(default)s)"
     )
     parser.add_argument(
-        "--min-area", type=_area, default=0.0, metavar="M2", help="smaller predicted objects do not count (default: 0)"
+        "--min-area",
+        type=cli.measure,
+        default=0.0,
+        metavar="M2",
+        help="smaller predicted objects do not count (default: 0)",
     )
     parser.add_argument(
         "--gallery",
@@ -158,14 +162,6 @@ def _draw(
 def _what(options: argparse.Namespace) -> str:
     """Name of the folder: the split, and what it was compared with."""
     return f"{options.split}_{options.reference.stem}" if options.reference else options.split
-
-
-def _area(text: str) -> float:
-    """An argparse type: square metres."""
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is no area of 0 m2 or more")
-    return value
 
 
 def _seed(text: str) -> int:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import geopandas as gpd
@@ -31,11 +31,11 @@ from segmentation.predictor import BF16, FP32, Predictor
 from segmentation.vectorize import Rule
 from segmentation.workspace import Workspace, write_json
 
-RUNS = 3
+RUNS = 5
 YEAR = 2019
 MINE_SHARE = 0.06
 # Chips by device and model: enough for a steady pace, few enough for a coffee.
-CHIPS = {("cpu", "b0"): 16, ("cpu", "b5"): 4, ("cuda", "b0"): 1024, ("cuda", "b5"): 512}
+CHIPS = {("cpu", "b0"): 24, ("cpu", "b5"): 4, ("cuda", "b0"): 1024, ("cuda", "b5"): 512}
 ONE_BY_ONE = {("cpu", "b0"): 4, ("cpu", "b5"): 2, ("cuda", "b0"): 64, ("cuda", "b5"): 64}
 
 
@@ -74,40 +74,39 @@ def untrained(name: str, folder: Path, chips: list[Path]) -> ModelRun:
     return ModelRun(folder / f"{name}.py", folder / f"{name}.pth", 1)
 
 
-def rate(count: int, work: Callable[[], object], runs: int = RUNS) -> float:
-    """Chips a second: the median of some runs."""
-    seconds = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return count / statistics.median(seconds)
+def rates(ways: Mapping[str, tuple[int, Callable[[], object]]]) -> dict[str, float]:
+    """Chips a second of several ways, which take turns, so that a slow minute of the machine meets all: medians."""
+    seconds = {name: [] for name in ways}
+    for turn in range(RUNS + 1):
+        for name, (_, work) in ways.items():
+            start = time.perf_counter()
+            work()
+            if turn:  # the first is to warm up
+                seconds[name].append(time.perf_counter() - start)
+    return {name: count / statistics.median(seconds[name]) for name, (count, _) in ways.items()}
 
 
-def plain(run: ModelRun, chips: list[Path], device: str) -> tuple[float, np.ndarray]:
-    """MMSegmentation's own way: chips a second, and probabilities (n, 512, 512)."""
+def plain(run: ModelRun, chips: list[Path], device: str) -> Callable[[], np.ndarray]:
+    """MMSegmentation's own way, which gives probabilities (n, 512, 512)."""
     from mmseg.apis import inference_model, init_model
 
     with contextlib.redirect_stdout(io.StringIO()):
         model = init_model(str(run.config), str(run.checkpoint), device=device)
-    inference_model(model, str(chips[0]))
 
-    def all_chips() -> list:
-        return [inference_model(model, str(chip)).seg_logits.data.softmax(0)[1].cpu().numpy() for chip in chips]
+    def all_chips() -> np.ndarray:
+        logits = (inference_model(model, str(chip)).seg_logits.data for chip in chips)
+        return np.stack([one.softmax(0)[1].cpu().numpy() for one in logits])
 
-    return rate(len(chips), all_chips), np.stack(all_chips())
+    return all_chips
 
 
-def model_alone(predictor: Predictor, chips: list[Path], batch: int) -> float:
-    """Chips a second of the model by itself, on a batch that is in memory already."""
+def model_alone(predictor: Predictor, chips: list[Path], batch: int) -> Callable[[], object]:
+    """The model by itself, on a batch that is in memory already, as often as the chips fill it."""
     from mmengine.dataset import pseudo_collate
 
     data = pseudo_collate([predictor._pipeline({"img_path": str(chip)}) for chip in chips[:batch]])
-    predictor.probability(data["inputs"], data["data_samples"]).cpu()
     times = max(1, len(chips) // batch)
-    return rate(
-        batch * times, lambda: [predictor.probability(data["inputs"], data["data_samples"]).cpu() for _ in range(times)]
-    )
+    return lambda: [predictor.probability(data["inputs"], data["data_samples"]).cpu() for _ in range(times)]
 
 
 def measure(name: str, device: str, folder: Path) -> None:
@@ -117,27 +116,29 @@ def measure(name: str, device: str, folder: Path) -> None:
     year = workspace.year(YEAR)
     chips = [year.chip("test", chip) for chip in windows["id"]]
     run = untrained(name, folder, chips)
-    slow, expected = plain(run, chips[:few], device)
-    print(f"| {name.upper()} | one by one, fp32 | {slow:.2f} | | | | |", flush=True)
-    batch = 64 if device == "cuda" else 4
-    for precision in (FP32, BF16):
-        predictor = Predictor(run, device, precision)
+    batch = 64 if device == "cuda" else 1
+    one_by_one = plain(run, chips[:few], device)
+    predictors = {precision: Predictor(run, device, precision) for precision in (FP32, BF16)}
+    ways = {"plain": (few, one_by_one)}
+    for precision, predictor in predictors.items():
+        ways |= {
+            f"ours {precision}": (count, lambda ours=predictor: list(ours.predict(chips, batch, os.cpu_count()))),
+            f"alone {precision}": (count, model_alone(predictor, chips, batch)),
+        }
+    pace, expected = rates(ways), one_by_one()
+    print(f"| {name.upper()} | one by one, fp32 | {pace['plain']:.2f} | | | | |", flush=True)
+    for precision, predictor in predictors.items():
         found = np.stack([levels for _, levels in predictor.predict(chips[:few], batch)])
         agree = ((found >= 125) == (np.rint(250 * expected) >= 125)).mean()
-        alone = model_alone(predictor, chips, batch)
-        ours = rate(count, lambda predictor=predictor: list(predictor.predict(chips, batch, os.cpu_count())))
-
-        def whole(precision: str = precision) -> None:
-            for path in (year.path / "probabilities").rglob("*.tif"):
-                path.unlink()
-            how = Inference((device,), batch, precision, workers=os.cpu_count())
-            predict_year(windows, year, run, how, Rule(), quiet=True)
-
         # Loading the model and starting processes count: a year pays for them once.
-        through = rate(count, whole, runs=1)
+        start = time.perf_counter()
+        how = Inference((device,), batch, precision, workers=os.cpu_count())
+        predict_year(windows, year, run, how, Rule(), quiet=True)
+        through = count / (time.perf_counter() - start)
+        ours = pace[f"ours {precision}"]
         print(
-            f"| {name.upper()} | ours, {precision} | {ours:.2f} | {ours / slow:.1f} | {alone:.2f} | {through:.2f} | "
-            f"{agree:.4%} |",
+            f"| {name.upper()} | ours, {precision} | {ours:.2f} | {ours / pace['plain']:.1f} | "
+            f"{pace[f'alone {precision}']:.2f} | {through:.2f} | {agree:.4%} |",
             flush=True,
         )
 

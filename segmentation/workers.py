@@ -5,9 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing.connection import wait
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 # GDAL's cache of blocks in each worker; its own default is a share of the machine's memory.
 _BLOCK_CACHE_MB = "256"
@@ -33,6 +38,19 @@ def settle_in() -> None:
 def _end_with_parent() -> None:
     wait([multiprocessing.parent_process().sentinel])
     os._exit(1)
+
+
+def map_ahead(
+    pool: Executor, work: Callable[[_Item], _Result], items: Iterable[_Item], waiting: int
+) -> Iterator[_Result]:
+    """``map`` by the workers of a pool, up to some results ahead of their use, in the order of the items."""
+    results: deque[Future[_Result]] = deque()
+    for item in items:
+        results.append(pool.submit(work, item))
+        if len(results) > waiting:
+            yield results.popleft().result()
+    while results:
+        yield results.popleft().result()
 
 
 class Crew:

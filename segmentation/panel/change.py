@@ -17,10 +17,10 @@ import pandas as pd
 import shapely
 
 from segmentation.attributes import EQUAL_AREA_CRS
-from segmentation.panel.groups import map_ahead, unite_groups
+from segmentation.panel.groups import unite_groups
 from segmentation.panel.history import History
 from segmentation.vectors import polygonal
-from segmentation.workers import worker_pool
+from segmentation.workers import map_ahead, worker_pool
 
 # So few that their pieces of all years take some megabytes.
 _SITES_AT_A_TIME = 1_000
@@ -102,7 +102,7 @@ def _follow_all(portions: Iterator[_Sites], count: int) -> Iterator[_Changes]:
         yield from map(_follow, portions)
     else:
         with worker_pool(os.cpu_count() or 1) as pool:
-            yield from map_ahead(pool, _follow, portions)
+            yield from map_ahead(pool, _follow, portions, waiting=6)
 
 
 def _follow(sites: _Sites) -> _Changes:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -14,9 +13,7 @@ import numpy as np
 import shapely
 
 _Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 _CHUNK = 1_000
-_TASKS_WAITING = 6
 _FEW = 50  # below this, threads cost more than they save
 
 
@@ -53,17 +50,6 @@ def ahead(items: Iterator[_Item]) -> Iterator[_Item]:
                 yield item
 
     return taken(coming)
-
-
-def map_ahead(pool: Executor, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-    """``map`` by the workers of a pool, some results ahead of their use, in the order of the items."""
-    waiting: deque[Future[_Result]] = deque()
-    for item in items:
-        waiting.append(pool.submit(work, item))
-        if len(waiting) > _TASKS_WAITING:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 @contextmanager

@@ -73,18 +73,26 @@ VALUES ('', '', ?, ?, ?, ?, '', 1, '', '', NULL, ?)
 
 
 @dataclass(frozen=True)
+class EncodedRows:
+    """Rows of a layer as GDAL takes them: its columns, its geometries as WKB; and their CRS."""
+
+    table: pa.Table
+    crs: str
+
+
+@dataclass(frozen=True)
 class Layer:
     """One layer of a GeoPackage.
 
     Attributes:
         name: of the layer.
-        frame: any CRS; may be empty. Midnights in ``DATE_COLUMNS`` are written as dates.
+        frame: any CRS; may be empty. Midnights in ``DATE_COLUMNS`` are written as dates. Or what ``encode`` made of it.
         geometry_type: ``MultiPolygon`` (polygons are promoted) or any type that all geometries have.
         style: name of a QML file in ``segmentation/styles``, without the suffix.
     """
 
     name: str
-    frame: gpd.GeoDataFrame
+    frame: gpd.GeoDataFrame | EncodedRows
     geometry_type: str = "MultiPolygon"
     style: str | None = None
 
@@ -141,18 +149,19 @@ def _write_layer(path: Path, portions: Iterator[Layer], metadata: dict[str, str]
     import pyarrow as pa
 
     first = next(portions)
+    start = _encoded(first, slice(0))
     failures: list[BaseException] = []
     batches = _noting(failures, (batch for layer in chain([first], portions) for batch in _batches(layer)))
     description = "\n".join(f"{name}: {text}" for name, text in metadata.items())
     try:
         pyogrio.write_arrow(
-            pa.RecordBatchReader.from_batches(_arrow(first, slice(0)).schema, batches),
+            pa.RecordBatchReader.from_batches(start.table.schema, batches),
             path,
             layer=first.name,
             driver="GPKG",
             geometry_name=_GEOMETRY_COLUMN,
             geometry_type=first.geometry_type,
-            crs=_crs(first.frame),
+            crs=start.crs,
             append=path.exists(),
             # Not of the dataset: GDAL's readers would copy that to an .aux.xml file beside the GeoPackage.
             layer_metadata=metadata or None,
@@ -177,21 +186,33 @@ def _noting(failures: list[BaseException], items: Iterator[_Item]) -> Iterator[_
 
 
 def _batches(layer: Layer) -> Iterator[pa.RecordBatch]:
-    for start in range(0, len(layer.frame), _ROWS_AT_A_TIME):
-        yield from _arrow(layer, slice(start, start + _ROWS_AT_A_TIME)).to_batches()
+    rows = layer.frame.table if isinstance(layer.frame, EncodedRows) else layer.frame
+    for start in range(0, len(rows), _ROWS_AT_A_TIME):
+        yield from _encoded(layer, slice(start, start + _ROWS_AT_A_TIME)).table.to_batches()
 
 
-def _arrow(layer: Layer, rows: slice) -> pa.Table:
-    """Some rows of a layer as GDAL takes them: its columns, and its geometries as WKB."""
+def _encoded(layer: Layer, rows: slice) -> EncodedRows:
+    if isinstance(layer.frame, EncodedRows):
+        return EncodedRows(layer.frame.table[rows], layer.frame.crs)
+    return encode(layer.frame.iloc[rows], layer.geometry_type)
+
+
+def encode(frame: gpd.GeoDataFrame, geometry_type: str = "MultiPolygon") -> EncodedRows:
+    """Encode rows where there is time for it, such as in a worker process.
+
+    Args:
+        frame: as of a ``Layer``.
+        geometry_type: likewise.
+    """
     import pyarrow as pa
 
-    frame = layer.frame.iloc[rows]
     attributes = frame.drop(columns=frame.geometry.name)
     shapes = frame.geometry.to_numpy()
-    if layer.geometry_type == "MultiPolygon":
+    if geometry_type == "MultiPolygon":
         shapes = _promoted(shapes)
     geometry = pa.array(shapely.to_wkb(shapes, output_dimension=2), type=pa.binary())
-    return pa.table([_field(attributes[name]) for name in attributes] + [geometry], [*attributes, _GEOMETRY_COLUMN])
+    columns = [_field(attributes[name]) for name in attributes]
+    return EncodedRows(pa.table([*columns, geometry], [*attributes, _GEOMETRY_COLUMN]), _crs(frame))
 
 
 def _promoted(shapes: np.ndarray) -> np.ndarray:

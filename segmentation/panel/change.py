@@ -8,12 +8,15 @@ other is neither gain nor loss but ``unseen``, and adds to kept instead.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyproj
 import shapely
 
 from segmentation.attributes import EQUAL_AREA_CRS
@@ -28,6 +31,9 @@ _SITES_AT_A_TIME = 1_000
 _FEW_SITES = 4_000
 # The share of a site's area to which its pieces have to add up.
 _TOLERANCE = 1e-9
+_TO_EQUAL_AREA = pyproj.Transformer.from_crs("EPSG:4326", EQUAL_AREA_CRS, always_xy=True)
+_TO_DEGREES = pyproj.Transformer.from_crs(EQUAL_AREA_CRS, "EPSG:4326", always_xy=True)
+_Rows = TypeVar("_Rows")
 KINDS = ("kept", "gained", "lost", "unseen")
 
 
@@ -40,7 +46,7 @@ class _Sites:
         names: (s,) str.
         years: ascending.
         hidden: (s, k) bool, without a polygon because nobody looked.
-        shapes: (n,) their polygons of all years, EPSG:4326.
+        shapes: (n,) array, their polygons of all years, EPSG:4326.
         site: (n,) int, the number of each polygon's site, 0 to s - 1.
         column: (n,) int, of its year, 0 to k - 1.
     """
@@ -49,21 +55,30 @@ class _Sites:
     names: np.ndarray
     years: tuple[int, ...]
     hidden: np.ndarray
-    shapes: gpd.GeoSeries
+    shapes: np.ndarray
     site: np.ndarray
     column: np.ndarray
 
 
 @dataclass(frozen=True)
-class _Changes:
-    """What became of some sites: their rows of the history, (s, k) areas in m2 of all kinds, and the pieces."""
+class _Changes(Generic[_Rows]):
+    """What became of some sites: their rows of the history, (s, k) areas in m2 of all kinds, and the pieces.
+
+    Where there is but one year, nothing changes and there are no pieces, but None.
+    """
 
     rows: slice
     areas: dict[str, np.ndarray]
-    pieces: gpd.GeoDataFrame
+    pieces: _Rows | None
 
 
-def changes(polygons: gpd.GeoDataFrame, history: History) -> Iterator[gpd.GeoDataFrame]:
+def _as_they_are(pieces: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    return pieces
+
+
+def changes(
+    polygons: gpd.GeoDataFrame, history: History, finish: Callable[[gpd.GeoDataFrame], _Rows] = _as_they_are
+) -> Iterator[_Rows]:
     """Follow the sites from year to year, and note areas and changes in their history.
 
     In portions, since the pieces of nine years do not fit into memory together; of a large panel in parallel
@@ -72,15 +87,16 @@ def changes(polygons: gpd.GeoDataFrame, history: History) -> Iterator[gpd.GeoDat
     Args:
         polygons: of all years, by year, in EPSG:4326.
         history: of their sites; its areas are filled in as this goes on.
+        finish: what else to do with a portion's rows where they were made; a function that can be pickled.
 
     Yields:
         For some hundred sites at a time, by year and site: ``site_id``, ``kind`` (one of ``KINDS``), ``year_from``,
-        ``year_to``, ``area`` (m2) and ``geometry`` (EPSG:4326), at most one row a site, year and kind.
+        ``year_to``, ``area`` (m2) and ``geometry`` (EPSG:4326), at most one row a site, year and kind; finished.
     """
-    for found in _follow_all(_portions(polygons, history), len(history.sites)):
+    for found in _follow_all(_portions(polygons, history), len(history.sites), finish):
         for name, areas in found.areas.items():
             getattr(history, name)[found.rows] = areas
-        if len(history.years) > 1:
+        if found.pieces is not None:
             yield found.pieces
 
 
@@ -88,26 +104,29 @@ def _portions(polygons: gpd.GeoDataFrame, history: History) -> Iterator[_Sites]:
     by_site = np.argsort(history.sites.of_polygon, kind="stable")
     site = history.sites.of_polygon[by_site]
     column = np.searchsorted(history.years, polygons["year"].to_numpy()[by_site])
-    hidden = history.hidden
+    hidden, geometry = history.hidden, polygons.geometry.to_numpy()
     for start in range(0, len(history.sites), _SITES_AT_A_TIME):
         rows = slice(start, start + _SITES_AT_A_TIME)
         some = slice(*np.searchsorted(site, [rows.start, rows.stop]).tolist())
-        shapes = polygons.geometry.iloc[by_site[some]]
+        shapes = geometry[by_site[some]]
         names = history.sites.names[rows]
         yield _Sites(rows, names, history.years, hidden[rows], shapes, site[some] - start, column[some])
 
 
-def _follow_all(portions: Iterator[_Sites], count: int) -> Iterator[_Changes]:
+def _follow_all(
+    portions: Iterator[_Sites], count: int, finish: Callable[[gpd.GeoDataFrame], _Rows]
+) -> Iterator[_Changes[_Rows]]:
+    follow = partial(_follow, finish=finish)
     if count < _FEW_SITES:
-        yield from map(_follow, portions)
+        yield from map(follow, portions)
     else:
         with worker_pool(os.cpu_count() or 1) as pool:
-            yield from map_ahead(pool, _follow, portions, waiting=6)
+            yield from map_ahead(pool, follow, portions, waiting=6)
 
 
-def _follow(sites: _Sites) -> _Changes:
+def _follow(sites: _Sites, finish: Callable[[gpd.GeoDataFrame], _Rows]) -> _Changes[_Rows]:
     # Long edges bend a little under the projection, which can make an outline touch itself.
-    flat = polygonal(sites.shapes.to_crs(EQUAL_AREA_CRS).to_numpy())
+    flat = polygonal(_projected(sites.shapes, _TO_EQUAL_AREA))
     areas = {name: np.zeros(sites.hidden.shape) for name in ("area", *KINDS)}
     tables, before = [], None
     for column in range(len(sites.years)):
@@ -120,7 +139,7 @@ def _follow(sites: _Sites) -> _Changes:
                 areas[kind][:, column] = _area(shapes)
             tables.append(_table(pieces, sites, column))
         before = after
-    return _Changes(sites.rows, areas, pd.concat(tables, ignore_index=True) if tables else gpd.GeoDataFrame())
+    return _Changes(sites.rows, areas, finish(pd.concat(tables, ignore_index=True)) if tables else None)
 
 
 def _table(pieces: dict[str, np.ndarray], sites: _Sites, column: int) -> gpd.GeoDataFrame:
@@ -136,7 +155,11 @@ def _table(pieces: dict[str, np.ndarray], sites: _Sites, column: int) -> gpd.Geo
         "year_to": year_to,
         "area": area[site, kind],
     }
-    return gpd.GeoDataFrame(columns, geometry=shapes[site, kind], crs=EQUAL_AREA_CRS).to_crs("EPSG:4326")
+    return gpd.GeoDataFrame(columns, geometry=_projected(shapes[site, kind], _TO_DEGREES), crs="EPSG:4326")
+
+
+def _projected(shapes: np.ndarray, to: pyproj.Transformer) -> np.ndarray:
+    return shapely.transform(shapes, lambda xy: np.column_stack(to.transform(*xy.T.copy(), inplace=True)))
 
 
 def _pieces(
@@ -165,23 +188,32 @@ def _overlay(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndar
     """
     outlines = shapely.union(shapely.boundary(before), shapely.boundary(after))
     faces, pair = shapely.get_parts(shapely.polygonize(outlines[:, None]), return_index=True)
-    inside = shapely.point_on_surface(faces)
+    inside = _beside_first_edge(faces)
     was, now = _contain(before, pair, inside), _contain(after, pair, inside)
     pieces = [_gather(faces[rows], pair[rows], len(before)) for rows in (was & now, now & ~was, was & ~now)]
     kept, gained, lost = map(_area, pieces)
     off = (np.abs(gained + kept - _area(after)) > _TOLERANCE * _area(after)) | (
         np.abs(lost + kept - _area(before)) > _TOLERANCE * _area(before)
     )
-    if off.any():  # a face too thin for a point within it
+    if off.any():  # a face too thin for the point to lie within it
         pieces[0][off] = _areas(shapely.intersection(before[off], after[off]))
         pieces[1][off] = shapely.difference(after[off], before[off])
         pieces[2][off] = shapely.difference(before[off], after[off])
     return tuple(pieces)
 
 
+def _beside_first_edge(faces: np.ndarray) -> np.ndarray:
+    """A point within each face, (n, 2): close to its first edge, on the right, as polygonize goes round clockwise."""
+    corners, face = shapely.get_coordinates(shapely.get_exterior_ring(faces), return_index=True)
+    first = np.searchsorted(face, np.arange(len(faces)))
+    start, end = corners[first], corners[first + 1]
+    right = (end - start)[:, ::-1] * (1, -1)
+    return (start + end) / 2 + 1e-4 * right
+
+
 def _contain(polygons: np.ndarray, owner: np.ndarray, points: np.ndarray) -> np.ndarray:
     shapely.prepare(polygons)
-    inside = shapely.contains_xy(polygons[owner], shapely.get_x(points), shapely.get_y(points))
+    inside = shapely.contains_xy(polygons[owner], *points.T)
     shapely.destroy_prepared(polygons)
     return inside
 

@@ -9,7 +9,7 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from segmentation.geopackage import Layer, write_geopackage
+from segmentation.geopackage import EncodedRows, Layer, encode, write_geopackage
 from segmentation.panel.change import changes
 from segmentation.panel.groups import ahead
 from segmentation.panel.history import History
@@ -57,18 +57,22 @@ def write_panel(
     sites = []
 
     def layers() -> Iterator[Layer]:
-        changing = ahead(changes(polygons, history))
+        changing = ahead(changes(polygons, history, _change_rows))
         described = add_descent(polygons, history, overlaps)
         for rows in year_rows(polygons["year"].to_numpy(), history.years).values():
             yield Layer("polygons", with_period(described.iloc[rows][_POLYGONS]), style="panel_polygons")
         for change in changing:
-            yield Layer("change", with_period(change, "year_to", "year_to"), style="panel_change")
+            yield Layer("change", change, style="panel_change")
         sites.append(sites_table(polygons, history, places, overlaps))
         yield Layer("sites", with_period(sites[0], "first_year", "last_year"), style="panel_sites")
         yield Layer("observed", with_period(observed), style="panel_observed")
 
     write_geopackage(path, layers(), metadata)
     return sites[0]
+
+
+def _change_rows(change: gpd.GeoDataFrame) -> EncodedRows:
+    return encode(with_period(change, "year_to", "year_to"))
 
 
 def with_period(frame: gpd.GeoDataFrame, first: str = "year", last: str = "year") -> gpd.GeoDataFrame:

@@ -31,7 +31,7 @@ from segmentation.predictor import BF16, FP32, Predictor
 from segmentation.vectorize import Rule
 from segmentation.workspace import Workspace, write_json
 
-RUNS = 5
+RUNS = 3
 YEAR = 2019
 MINE_SHARE = 0.06
 # Chips by device and model: enough for a steady pace, few enough for a coffee.

@@ -25,7 +25,7 @@ class Inference:
         batch_size: chips that go through the model together on each device; None for as many as the memory allows.
         precision: see ``predictor.PRECISIONS``.
         compiled: compile the model first.
-        workers: processes that read chips, over all devices.
+        workers: over all devices, processes that read chips; on a CPU, threads that read and predict them.
     """
 
     devices: tuple[str, ...] = ()

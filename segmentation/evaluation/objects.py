@@ -18,10 +18,10 @@ import shapely
 from rasterio import Affine
 from rasterio.features import shapes
 
+from segmentation import vectorize
 from segmentation.attributes import area_m2
 from segmentation.evaluation.inputs import Pair
 from segmentation.grid import CHIP_PX, CRS, Grid
-from segmentation.vectorize import to_mercator
 
 MATCHING_IOU = 0.5
 # Classes of ground area: the literature's mines range from less than a hectare to tens of square kilometres.
@@ -102,12 +102,12 @@ def unite(outlines: np.ndarray, group: np.ndarray, grid: Grid) -> Objects:
         group: (n,) int, number of the group of the window that each is from.
         grid: the imagery's pixel grid.
     """
-    united = shapely.get_parts(shapely.disjoint_subset_union_all(outlines)) if len(outlines) else outlines
+    united = vectorize.unite(outlines)
     piece, owner = shapely.STRtree(united).query(shapely.point_on_surface(outlines), predicate="intersects")
     # Windows that merely touch may be of two groups, and an object may lie in both.
     first = np.full(len(united), np.iinfo("int64").max)
     np.minimum.at(first, owner, np.asarray(group)[piece])
-    geometry = gpd.GeoSeries(to_mercator(united, grid), crs=CRS)
+    geometry = gpd.GeoSeries(vectorize.to_mercator(united, grid), crs=CRS)
     return Objects(united, first, area_m2(geometry), geometry)
 
 

@@ -113,9 +113,11 @@ def test_levels_are_probabilities_in_steps(plain, chips, levels):
     assert np.abs(np.stack(levels) / 250 - exact).max() <= 0.5 / 250 + 1e-5
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, None])
-def test_the_batch_size_changes_nothing(plain, chips, levels, batch_size):
-    found = list(Predictor(plain, "cpu").predict(chips, batch_size, 1))
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 1), (3, 1), (None, 1), (None, 2), (2, 64)])
+def test_neither_the_size_of_batches_nor_their_number_changes_anything(plain, chips, levels, batch_size, workers):
+    cores = torch.get_num_threads()
+    found = list(Predictor(plain, "cpu").predict(chips, batch_size, workers))
+    assert torch.get_num_threads() == cores
     assert [position for position, _ in found] == [0, 1, 2]
     assert max(np.abs(one.astype(int) - other).max() for (_, one), other in zip(found, levels, strict=True)) <= 1
 

@@ -1,5 +1,5 @@
 # A SegFormer B0 with a slim head from random weights: for a few dozen chips and machines without a GPU.
-# The more chips, the more iterations: about 200 passes over the training chips.
+# The more chips, the more iterations: about 150 passes over the training chips.
 _base_ = ["_base_/segformer.py", "_base_/mining_512x512.py", "_base_/schedule_160k.py", "_base_/runtime.py"]
 
 iterations = 800

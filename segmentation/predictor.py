@@ -107,7 +107,7 @@ class Predictor:
             return list(self._levels([pseudo_collate(batch)]))
 
         cores = torch.get_num_threads()
-        threads = min(workers, cores)
+        threads = max(1, min(workers, cores))
         try:
             with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(cores // threads,)) as pool:
                 for some in map_ahead(pool, levels, range(0, len(chips), batch_size), waiting=2 * threads):

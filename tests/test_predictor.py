@@ -113,7 +113,7 @@ def test_levels_are_probabilities_in_steps(plain, chips, levels):
     assert np.abs(np.stack(levels) / 250 - exact).max() <= 0.5 / 250 + 1e-5
 
 
-@pytest.mark.parametrize(("batch_size", "workers"), [(1, 1), (3, 1), (None, 1), (None, 2), (2, 64)])
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 1), (3, 0), (None, 1), (None, 2), (2, 64)])
 def test_neither_the_size_of_batches_nor_their_number_changes_anything(plain, chips, levels, batch_size, workers):
     cores = torch.get_num_threads()
     found = list(Predictor(plain, "cpu").predict(chips, batch_size, workers))

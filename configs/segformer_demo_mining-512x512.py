@@ -1,15 +1,9 @@
 # A SegFormer B0 with a slim head, for the built-in demo: learns from scratch in minutes on two CPU cores.
-_base_ = ["_base_/segformer.py", "_base_/mining_512x512.py", "_base_/schedule_160k.py", "_base_/runtime.py"]
+_base_ = "_base_/from_scratch.py"
 
 iterations = 400
 crop_size = (256, 256)
 data_root = "segmentation/data/demo/segmentation/2019"
-
-model = dict(
-    data_preprocessor=dict(size=crop_size),
-    backbone=dict(drop_path_rate=0.0),
-    decode_head=dict(channels=64, norm_cfg=dict(type="BN", requires_grad=True)),
-)
 
 train_pipeline = [
     dict(type="LoadImageFromFile", imdecode_backend="pillow"),
@@ -18,16 +12,10 @@ train_pipeline = [
     dict(type="RandomFlip", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
     dict(type="PackSegInputs"),
 ]
-train_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(data_root=data_root, pipeline=train_pipeline))
-val_dataloader = dict(num_workers=1, dataset=dict(data_root=data_root))
-test_dataloader = dict(num_workers=1, dataset=dict(data_root=data_root))
+train_dataloader = dict(dataset=dict(data_root=data_root, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(data_root=data_root))
+test_dataloader = dict(dataset=dict(data_root=data_root))
 
-# Without pretrained weights the encoder learns as fast as the head.
-optim_wrapper = dict(
-    _delete_=True,
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.999), weight_decay=0.01),
-)
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-3, by_epoch=False, begin=0, end=50),
     dict(type="PolyLR", eta_min=0.0, power=0.9, begin=50, end=iterations, by_epoch=False),

@@ -1,16 +1,10 @@
 # A SegFormer B0 with a slim head from random weights: for a few dozen chips and machines without a GPU.
 # The more chips, the more iterations: about 150 passes over the training chips.
-_base_ = ["_base_/segformer.py", "_base_/mining_512x512.py", "_base_/schedule_160k.py", "_base_/runtime.py"]
+_base_ = "_base_/from_scratch.py"
 
 iterations = 800
 chip_size = (512, 512)
 crop_size = (256, 256)
-
-model = dict(
-    data_preprocessor=dict(size=crop_size),
-    backbone=dict(drop_path_rate=0.0),
-    decode_head=dict(channels=64, norm_cfg=dict(type="BN", requires_grad=True)),
-)
 
 # Few places show few sizes, directions and colours of soil and light; the model has to know others too.
 train_pipeline = [
@@ -24,16 +18,9 @@ train_pipeline = [
     dict(type="PhotoMetricDistortion"),
     dict(type="PackSegInputs"),
 ]
-train_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(num_workers=1)
-test_dataloader = dict(num_workers=1)
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 
-# Without pretrained weights the encoder learns as fast as the head.
-optim_wrapper = dict(
-    _delete_=True,
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=5e-4, betas=(0.9, 0.999), weight_decay=0.01),
-)
+optim_wrapper = dict(optimizer=dict(lr=5e-4))
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-3, by_epoch=False, begin=0, end=50),
     dict(type="PolyLR", eta_min=0.0, power=0.9, begin=50, end=iterations, by_epoch=False),

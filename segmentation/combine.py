@@ -14,11 +14,10 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import shapely
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from segmentation import cli
 from segmentation.attributes import area_m2
+from segmentation.connections import connected_groups
 from segmentation.countries import assign_countries, read_countries
 from segmentation.errors import PipelineError
 from segmentation.geopackage import Layer, write_geopackage
@@ -134,8 +133,7 @@ def _overlap_groups(parts: np.ndarray, owner: np.ndarray) -> np.ndarray:
     first, second = np.column_stack([first, second])[first < second].T
     shapely.prepare(parts)
     joined = (owner[first] == owner[second]) | ~shapely.touches(parts[first], parts[second])
-    links = (np.ones(int(joined.sum()), bool), (first[joined], second[joined]))
-    return connected_components(coo_array(links, shape=(len(parts), len(parts))), directed=False)[1]
+    return connected_groups(len(parts), first[joined], second[joined])
 
 
 def _unite(parts: np.ndarray, group: np.ndarray) -> np.ndarray:

@@ -8,9 +8,8 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from segmentation.connections import connected_groups
 from segmentation.errors import PipelineError
 from segmentation.grid import CRS, Windows, boxes
 from segmentation.workspace import SPLITS
@@ -31,8 +30,7 @@ def overlapping_pairs(windows: Windows) -> np.ndarray:
 def overlap_groups(windows: Windows) -> np.ndarray:
     """Connected components of overlap: (n,) int32, one label a group."""
     first, second = overlapping_pairs(windows).T
-    graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(windows), len(windows)))
-    return connected_components(graph, directed=False)[1]
+    return connected_groups(len(windows), first, second)
 
 
 def assign_splits(

@@ -15,9 +15,8 @@ import geopandas as gpd
 import numpy as np
 import shapely
 from rasterio import Affine
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from segmentation.connections import connected_groups
 from segmentation.grid import CRS, Grid
 from segmentation.outlines import PIXEL, SMOOTH, outline_pixels, outline_smoothly
 from segmentation.overlaps import Block, mean_levels
@@ -136,9 +135,7 @@ def unite(polygons: np.ndarray) -> np.ndarray:
     """
     if not len(polygons):
         return polygons
-    pairs = shapely.STRtree(polygons).query(polygons)
-    graph = coo_array((np.ones(pairs.shape[1], bool), pairs), shape=(len(polygons), len(polygons)))
-    group = connected_components(graph, directed=False)[1]
+    group = connected_groups(len(polygons), *shapely.STRtree(polygons).query(polygons))
     order = np.argsort(group, kind="stable")
     begins = np.flatnonzero(np.diff(group[order])) + 1
     next_begin = np.searchsorted(begins, np.arange(_TOGETHER, len(polygons), _TOGETHER))

@@ -22,7 +22,7 @@ import shapely
 from segmentation.attributes import EQUAL_AREA_CRS
 from segmentation.panel.groups import unite_groups
 from segmentation.panel.history import History
-from segmentation.vectors import polygonal
+from segmentation.vectors import polygonal, projected
 from segmentation.workers import map_ahead, worker_pool
 
 # So few that their pieces of all years take some megabytes.
@@ -126,7 +126,7 @@ def _follow_all(
 
 def _follow(sites: _Sites, finish: Callable[[gpd.GeoDataFrame], _Rows]) -> _Changes[_Rows]:
     # Long edges bend a little under the projection, which can make an outline touch itself.
-    flat = polygonal(_projected(sites.shapes, _TO_EQUAL_AREA))
+    flat = polygonal(projected(sites.shapes, _TO_EQUAL_AREA))
     areas = {name: np.zeros(sites.hidden.shape) for name in ("area", *KINDS)}
     tables, before = [], None
     for column in range(len(sites.years)):
@@ -155,11 +155,7 @@ def _table(pieces: dict[str, np.ndarray], sites: _Sites, column: int) -> gpd.Geo
         "year_to": year_to,
         "area": area[site, kind],
     }
-    return gpd.GeoDataFrame(columns, geometry=_projected(shapes[site, kind], _TO_DEGREES), crs="EPSG:4326")
-
-
-def _projected(shapes: np.ndarray, to: pyproj.Transformer) -> np.ndarray:
-    return shapely.transform(shapes, lambda xy: np.column_stack(to.transform(*xy.T.copy(), inplace=True)))
+    return gpd.GeoDataFrame(columns, geometry=projected(shapes[site, kind], _TO_DEGREES), crs="EPSG:4326")
 
 
 def _pieces(

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import shapely
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from segmentation.connections import connected_groups
 from segmentation.panel.groups import in_threads
 
 _ROWS_AT_A_TIME = 100_000
@@ -52,8 +51,9 @@ def find_sites(shapes: np.ndarray, years: np.ndarray, area_m2: np.ndarray, overl
         overlaps: (m, 2) rows that are known to intersect, as from ``temporal.consecutive_overlaps``. They spare
             most of the work: only polygons that are not connected yet are looked at again.
     """
-    label = _connect(len(shapes), overlaps)
-    label = _connect(len(shapes), np.concatenate([overlaps, _missed_overlaps(shapes, label)]))
+    label = connected_groups(len(shapes), *overlaps.T)
+    overlaps = np.concatenate([overlaps, _missed_overlaps(shapes, label)])
+    label = connected_groups(len(shapes), *overlaps.T)
     west, south = shapely.bounds(shapes)[:, :2].T
     order = np.lexsort((south, west, -area_m2, years, label))
     founder = order[np.unique(label[order], return_index=True)[1]]
@@ -65,11 +65,6 @@ def find_sites(shapes: np.ndarray, years: np.ndarray, area_m2: np.ndarray, overl
     number = np.empty(len(founder), dtype="int64")
     number[by_name] = np.arange(len(founder))
     return Sites(names[by_name], founder[by_name], number[label])
-
-
-def _connect(count: int, pairs: np.ndarray) -> np.ndarray:
-    graph = coo_array((np.ones(len(pairs), dtype=bool), pairs.T), shape=(count, count))
-    return connected_components(graph, directed=False)[1]
 
 
 def _missed_overlaps(shapes: np.ndarray, label: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ import pyproj
 import shapely
 
 from segmentation.grid import CRS as MERCATOR
+from segmentation.vectors import projected
 
 _GEOD = pyproj.Geod(ellps="WGS84")
 _TO_MERCATOR = pyproj.Transformer.from_crs("EPSG:4326", MERCATOR, always_xy=True)
@@ -66,7 +67,7 @@ def consecutive_neighbours(
     Returns:
         (m, 2) int64 rows: the earlier polygon, the later one.
     """
-    shapes = shapely.transform(shapes_4326, _project)
+    shapes = projected(shapes_4326, _TO_MERCATOR)
     south, north = shapely.bounds(shapes_4326)[:, 1::2].T
     reach = buffer_m * _MARGIN / np.cos(np.radians(np.maximum(np.abs(south), np.abs(north))))
     found = [_NO_PAIRS]
@@ -83,10 +84,6 @@ def confirmed(count: int, pairs: np.ndarray) -> np.ndarray:
     mask = np.zeros(count, dtype=bool)
     mask[pairs.ravel()] = True
     return mask
-
-
-def _project(lonlat: np.ndarray) -> np.ndarray:
-    return np.column_stack(_TO_MERCATOR.transform(*lonlat.T))
 
 
 def _ground_m(first: np.ndarray, second: np.ndarray) -> np.ndarray:

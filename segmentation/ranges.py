@@ -168,21 +168,28 @@ def _check_parts(remote: RemoteFile, quad: rasterio.DatasetReader, windows: Sequ
             zlib.decompress(remote.between(offset, offset + size))
 
 
-def _sparse_profile(quad: rasterio.DatasetReader) -> dict:
+def sparse_blocks(side_px: int) -> dict:
+    """How to write a GeoTIFF of which only some blocks are there, as rasterio takes it; the others take no space."""
     return {
         "driver": "GTiff",
+        "tiled": True,
+        "blockxsize": side_px,
+        "blockysize": side_px,
+        "compress": "deflate",
+        "predictor": 2,
+        "zlevel": 1,
+        "interleave": "band",
+        "sparse_ok": True,
+    }
+
+
+def _sparse_profile(quad: rasterio.DatasetReader) -> dict:
+    return {
         "width": quad.width,
         "height": quad.height,
         "count": quad.count,
         "dtype": "uint16",
         "crs": quad.crs,
         "transform": quad.transform,
-        "tiled": True,
-        "blockxsize": BLOCK_PX,
-        "blockysize": BLOCK_PX,
-        "compress": "deflate",
-        "predictor": 2,
-        "zlevel": 1,
-        "interleave": "band",
-        "sparse_ok": True,
+        **sparse_blocks(BLOCK_PX),
     }

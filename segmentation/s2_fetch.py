@@ -19,7 +19,7 @@ from rasterio.windows import Window
 from segmentation.errors import PipelineError
 from segmentation.quad_cache import COVERED, FAILED, NOT_COVERED, PieceCache, QuadRecord
 from segmentation.quads import block_extents
-from segmentation.ranges import REMOTE_NAME, RemoteFile
+from segmentation.ranges import REMOTE_NAME, RemoteFile, sparse_blocks
 from segmentation.s2_tiles import BLOCK_PX, BLOCKS_ACROSS, TILE_PX, Tile, tile
 from segmentation.web import NoRanges, NotGiven, Refused, Web
 from segmentation.workspace import whole_file
@@ -163,7 +163,6 @@ def _block_window(block: int) -> Window:
 
 def _profile(place: Tile) -> dict:
     return {
-        "driver": "GTiff",
         "width": TILE_PX,
         "height": TILE_PX,
         "count": len(BANDS),
@@ -171,12 +170,5 @@ def _profile(place: Tile) -> dict:
         "nodata": NO_DATA,
         "crs": f"EPSG:{place.epsg}",
         "transform": place.transform,
-        "tiled": True,
-        "blockxsize": BLOCK_PX,
-        "blockysize": BLOCK_PX,
-        "compress": "deflate",
-        "predictor": 2,
-        "zlevel": 1,
-        "interleave": "band",
-        "sparse_ok": True,
+        **sparse_blocks(BLOCK_PX),
     }

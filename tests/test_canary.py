@@ -47,7 +47,7 @@ def forms(key):
 def sightings(key, root, printed):
     """Where the key shows: names and contents of files, and what was printed."""
     texts = {"printed": printed.encode()}
-    for path in root.rglob("*"):
+    for path in sorted(root.rglob("*"), reverse=True):
         name = str(path.relative_to(root))
         texts[f"name of {name}"] = name.encode()
         if path.is_file():

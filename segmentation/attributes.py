@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import geopandas as gpd
 import numpy as np
+import pyproj
 import shapely
 
 from segmentation.countries import assign_countries
+from segmentation.vectors import projected
 
 EQUAL_AREA_CRS = "EPSG:6933"
 COLUMNS = (
@@ -59,7 +61,8 @@ def attribute_polygons(polygons: gpd.GeoDataFrame, year: int, countries: gpd.Geo
 
 def area_m2(polygons: gpd.GeoSeries) -> np.ndarray:
     """Areas in square metres, (n,) float64, on the WGS 84 ellipsoid (EPSG:6933, cylindrical equal-area)."""
-    return polygons.to_crs(EQUAL_AREA_CRS).area.to_numpy()
+    to_equal_area = pyproj.Transformer.from_crs(polygons.crs, EQUAL_AREA_CRS, always_xy=True)
+    return shapely.area(projected(polygons.to_numpy(), to_equal_area))
 
 
 def _reading_order(table: gpd.GeoDataFrame) -> np.ndarray:

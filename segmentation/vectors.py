@@ -71,10 +71,8 @@ def clean(frame: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, Account]:
     raw = frame.geometry.to_numpy()
     empty = shapely.is_missing(raw) | shapely.is_empty(raw)
     height = ~empty & (shapely.has_z(raw) | shapely.has_m(raw))
-    areas = polygonal(raw)
+    areas, mended = _mended(raw)
     none = shapely.is_empty(areas)
-    mixed = shapely.get_type_id(raw) == shapely.GeometryType.GEOMETRYCOLLECTION
-    odd = ~empty & ~none & (mixed | ~shapely.is_valid(raw))
     degrees = gpd.GeoSeries(areas, crs=frame.crs).to_crs("EPSG:4326").to_numpy()
     outside = ~none & ~np.isfinite(shapely.bounds(degrees)).all(axis=1)
     if frame.crs != "EPSG:4326":
@@ -91,7 +89,7 @@ def clean(frame: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, Account]:
     kept = ~(none | outside | across)
     account = Account(
         read=len(frame),
-        repaired=int((odd & kept).sum()),
+        repaired=int((mended & kept).sum()),
         flattened=int((height & kept).sum()),
         dropped={reason: int(rows.sum()) for reason, rows in reasons.items() if rows.any()},
     )
@@ -117,6 +115,11 @@ def projected(shapes: np.ndarray, to: pyproj.Transformer) -> np.ndarray:
 
 def polygonal(geometries: np.ndarray) -> np.ndarray:
     """The areas of geometries: (n,) valid 2-D Polygons or MultiPolygons; what has no area becomes an empty Polygon."""
+    return _mended(geometries)[0]
+
+
+def _mended(geometries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As ``polygonal``, and which of them had to be mended (heights apart), or are none: (n,) bool."""
     flat = np.array(geometries, dtype=object)
     deep = shapely.has_z(flat) | shapely.has_m(flat)
     flat[deep] = shapely.force_2d(flat[deep])
@@ -124,7 +127,7 @@ def polygonal(geometries: np.ndarray) -> np.ndarray:
     odd = ~(areal & shapely.is_valid(flat) & ~shapely.is_empty(flat))
     if odd.any():
         flat[odd] = _areas_of(shapely.make_valid(flat[odd]))
-    return flat
+    return flat, odd
 
 
 def _areas_of(collections: np.ndarray) -> np.ndarray:

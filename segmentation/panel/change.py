@@ -20,7 +20,7 @@ import pyproj
 import shapely
 
 from segmentation.attributes import EQUAL_AREA_CRS
-from segmentation.panel.groups import unite_groups
+from segmentation.panel.groups import no_search_for_cycles, unite_groups
 from segmentation.panel.history import History
 from segmentation.vectors import polygonal, projected
 from segmentation.workers import map_ahead, worker_pool
@@ -46,7 +46,8 @@ class _Sites:
         names: (s,) str.
         years: ascending.
         hidden: (s, k) bool, without a polygon because nobody looked.
-        shapes: (n,) array, their polygons of all years, EPSG:4326.
+        shapes: (n,) array, their polygons of all years as WKB, EPSG:4326: geometries take five times as long to a
+            worker process.
         site: (n,) int, the number of each polygon's site, 0 to s - 1.
         column: (n,) int, of its year, 0 to k - 1.
     """
@@ -108,7 +109,7 @@ def _portions(polygons: gpd.GeoDataFrame, history: History) -> Iterator[_Sites]:
     for start in range(0, len(history.sites), _SITES_AT_A_TIME):
         rows = slice(start, start + _SITES_AT_A_TIME)
         some = slice(*np.searchsorted(site, [rows.start, rows.stop]).tolist())
-        shapes = geometry[by_site[some]]
+        shapes = shapely.to_wkb(geometry[by_site[some]])
         names = history.sites.names[rows]
         yield _Sites(rows, names, history.years, hidden[rows], shapes, site[some] - start, column[some])
 
@@ -116,17 +117,18 @@ def _portions(polygons: gpd.GeoDataFrame, history: History) -> Iterator[_Sites]:
 def _follow_all(
     portions: Iterator[_Sites], count: int, finish: Callable[[gpd.GeoDataFrame], _Rows]
 ) -> Iterator[_Changes[_Rows]]:
-    follow = partial(_follow, finish=finish)
+    follow, workers = partial(_follow, finish=finish), os.cpu_count() or 1
     if count < _FEW_SITES:
         yield from map(follow, portions)
     else:
-        with worker_pool(os.cpu_count() or 1) as pool:
-            yield from map_ahead(pool, follow, portions, waiting=6)
+        with worker_pool(workers) as pool:
+            yield from map_ahead(pool, follow, portions, waiting=3 * workers)
 
 
+@no_search_for_cycles()
 def _follow(sites: _Sites, finish: Callable[[gpd.GeoDataFrame], _Rows]) -> _Changes[_Rows]:
     # Long edges bend a little under the projection, which can make an outline touch itself.
-    flat = polygonal(projected(sites.shapes, _TO_EQUAL_AREA))
+    flat = polygonal(projected(shapely.from_wkb(sites.shapes), _TO_EQUAL_AREA))
     areas = {name: np.zeros(sites.hidden.shape) for name in ("area", *KINDS)}
     tables, before = [], None
     for column in range(len(sites.years)):
@@ -135,17 +137,17 @@ def _follow(sites: _Sites, finish: Callable[[gpd.GeoDataFrame], _Rows]) -> _Chan
         areas["area"][:, column] = _area(after)
         if before is not None:
             pieces = _pieces(before, after, *sites.hidden[:, column - 1 : column + 1].T)
-            for kind, shapes in pieces.items():
-                areas[kind][:, column] = _area(shapes)
-            tables.append(_table(pieces, sites, column))
+            area = {kind: _area(shapes) for kind, shapes in pieces.items()}
+            for kind in KINDS:
+                areas[kind][:, column] = area[kind]
+            tables.append(_table(pieces, area, sites, column))
         before = after
     return _Changes(sites.rows, areas, finish(pd.concat(tables, ignore_index=True)) if tables else None)
 
 
-def _table(pieces: dict[str, np.ndarray], sites: _Sites, column: int) -> gpd.GeoDataFrame:
+def _table(pieces: dict[str, np.ndarray], areas: dict[str, np.ndarray], sites: _Sites, column: int) -> gpd.GeoDataFrame:
     """A row a piece, by site."""
-    shapes = np.stack(list(pieces.values()), axis=1)
-    area = _area(shapes)
+    shapes, area = (np.stack(list(values.values()), axis=1) for values in (pieces, areas))
     site, kind = np.nonzero(area > 0)
     year_from, year_to = np.array(sites.years[column - 1 : column + 1], dtype="int32")
     columns = {
@@ -200,7 +202,7 @@ def _overlay(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def _beside_first_edge(faces: np.ndarray) -> np.ndarray:
     """A point within each face, (n, 2): close to its first edge, on the right, as polygonize goes round clockwise."""
-    corners, face = shapely.get_coordinates(shapely.get_exterior_ring(faces), return_index=True)
+    corners, face = shapely.get_coordinates(faces, return_index=True)  # a polygon's outer ring comes first
     first = np.searchsorted(face, np.arange(len(faces)))
     start, end = corners[first], corners[first + 1]
     right = (end - start)[:, ::-1] * (1, -1)

@@ -11,6 +11,7 @@ from panels import follow, panel, square
 from test_qgis import has_colour, needs_qgis, run_qgis  # noqa: F401
 
 from segmentation.panel.layers import write_panel
+from segmentation.panel.observed import Observed
 
 pytestmark = pytest.mark.qgis
 
@@ -23,10 +24,11 @@ def geopackage(tmp_path_factory):
     polygons = panel(shapes)
     years = tuple(shapes)
     overlaps, history, _ = follow(polygons, years)
-    seen = {"year": years, "mosaic": "june", "windows": 1, "valid_share": [1.0, 0.8, 0.3], "area": 1.0}
-    observed = gpd.GeoDataFrame(seen, geometry=[square(-1, -1, 12 - k, 12) for k in range(3)], crs=4326)
+    seen = {"year": years, "mosaic": "june", "windows": 1, "valid_share": [1.0, 0.8, 0.6], "area": 1.0}
+    areas = gpd.GeoDataFrame(seen, geometry=[square(-1, -1, 12 - k, 12) for k in range(3)], crs=4326)
     places = np.array([square(0, 0, 10, 4), square(9, 9)])
-    write_panel(path, polygons, history, places, overlaps, observed, {})
+    observed = Observed(areas, frozenset(years))
+    write_panel(path, polygons, years, history.sites, lambda: places, overlaps, observed, {})
     return path
 
 

@@ -83,7 +83,7 @@ def merging_and_splitting():
 
 def test_mergers_and_splits_can_be_traced(merging_and_splitting):
     overlaps, history, _ = follow(merging_and_splitting, YEARS)
-    table = add_descent(merging_and_splitting, history, overlaps)
+    table = add_descent(merging_and_splitting, history.sites, overlaps)
     assert table["from_ids"].tolist() == ["", "", "", "1 2", "3", "1", "1", "1", "2"]
     assert table["into_ids"].tolist() == ["1", "1", "2", "1 2 3", "4", "", "", "", ""]
     assert table["part"].tolist() == [1, 2, 1, 1, 1, 1, 2, 3, 1]

@@ -19,10 +19,10 @@ from segmentation.countries import read_countries
 from segmentation.errors import PipelineError
 from segmentation.geopackage import read_metadata
 from segmentation.panel.groups import no_search_for_cycles, unite_groups
-from segmentation.panel.history import site_years, start_history
+from segmentation.panel.history import site_years
 from segmentation.panel.inputs import YearInput, find_run_name, read_panel, year_inputs
 from segmentation.panel.layers import write_panel, write_year
-from segmentation.panel.observed import Observed, observed_share, read_observed
+from segmentation.panel.observed import Observed, read_observed
 from segmentation.panel.plot import plot_countries
 from segmentation.panel.report import say_filter, say_input, say_panel
 from segmentation.panel.sites import find_sites
@@ -88,13 +88,13 @@ def main(options: argparse.Namespace) -> int:
     sites = find_sites(*(polygons[name].to_numpy() for name in ("geometry", "year", "area")), overlaps)
     metadata = _metadata(options, inputs, run)
     with ThreadPoolExecutor(1) as aside:
-        uniting = aside.submit(unite_groups, polygons.geometry.to_numpy(), sites.of_polygon, len(sites))
+        # GEOS works without Python's lock: meanwhile files are written.
+        places = aside.submit(unite_groups, polygons.geometry.to_numpy(), sites.of_polygon, len(sites))
         written = _write_years(workspace, run, folder, inputs, polygons, metadata)
-    places = uniting.result()
-    history = start_history(polygons, years, sites, observed_share(places, observed, years))
-
-    written += [folder / name for name in ("panel.gpkg", "area_by_year.png", "map.html")]
-    site_table = write_panel(folder / "panel.gpkg", polygons, history, places, overlaps, observed.areas, metadata)
+        written += [folder / name for name in ("panel.gpkg", "area_by_year.png", "map.html")]
+        history, site_table = write_panel(
+            folder / "panel.gpkg", polygons, years, sites, places.result, overlaps, observed, metadata
+        )
     by_country = country_years(polygons, history, observed, countries)
     written += write_table(folder / "country_years", by_country)
     written += write_table(folder / "site_years", site_years(history))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import geopandas as gpd
@@ -11,8 +11,9 @@ import shapely
 
 from segmentation.geopackage import EncodedRows, Layer, encode, write_geopackage
 from segmentation.panel.change import changes
-from segmentation.panel.groups import ahead
-from segmentation.panel.history import History
+from segmentation.panel.history import History, start_history
+from segmentation.panel.observed import Observed, observed_share
+from segmentation.panel.sites import Sites
 from segmentation.panel.tables import add_descent, sites_table
 from segmentation.panel.temporal import year_rows
 
@@ -34,41 +35,45 @@ def write_year(path: Path, polygons: gpd.GeoDataFrame, metadata: Mapping[str, st
 def write_panel(
     path: Path,
     polygons: gpd.GeoDataFrame,
-    history: History,
-    places: np.ndarray,
+    years: Sequence[int],
+    sites: Sites,
+    places: Callable[[], np.ndarray],
     overlaps: np.ndarray,
-    observed: gpd.GeoDataFrame,
+    observed: Observed,
     metadata: Mapping[str, str],
-) -> gpd.GeoDataFrame:
-    """Write ``panel.gpkg``; on the way the changes are computed and noted in the history.
+) -> tuple[History, gpd.GeoDataFrame]:
+    """Write ``panel.gpkg``, which takes most of the time: the changes are computed on the way.
 
     Args:
         path: of the file.
         polygons: of all years, by year, EPSG:4326.
-        history: of their sites.
-        places: (s,) what each site covers in all years together, EPSG:4326.
+        years: of the panel, ascending.
+        sites: that the polygons belong to.
+        places: gives (s,) what each site covers in all years together, EPSG:4326. Not asked before the polygons are
+            written, so that they may be united meanwhile.
         overlaps: (m, 2) rows, polygons of consecutive years that intersect.
-        observed: as from ``observed.Observed``.
+        observed: what was looked at.
         metadata: for every layer.
 
     Returns:
-        The sites, as from ``tables.sites_table``.
+        The sites' history, with their areas and changes, and the sites as from ``tables.sites_table``.
     """
-    sites = []
+    outcome = []
 
     def layers() -> Iterator[Layer]:
-        changing = ahead(changes(polygons, history, _change_rows))
-        described = add_descent(polygons, history, overlaps)
-        for rows in year_rows(polygons["year"].to_numpy(), history.years).values():
+        described = add_descent(polygons, sites, overlaps)
+        for rows in year_rows(polygons["year"].to_numpy(), years).values():
             yield Layer("polygons", with_period(described.iloc[rows][_POLYGONS]), style="panel_polygons")
-        for change in changing:
+        history = start_history(polygons, years, sites, observed_share(places(), observed, years))
+        for change in changes(polygons, history, _change_rows):
             yield Layer("change", change, style="panel_change")
-        sites.append(sites_table(polygons, history, places, overlaps))
-        yield Layer("sites", with_period(sites[0], "first_year", "last_year"), style="panel_sites")
-        yield Layer("observed", with_period(observed), style="panel_observed")
+        table = sites_table(polygons, history, places(), overlaps)
+        yield Layer("sites", with_period(table, "first_year", "last_year"), style="panel_sites")
+        yield Layer("observed", with_period(observed.areas), style="panel_observed")
+        outcome.append((history, table))
 
     write_geopackage(path, layers(), metadata)
-    return sites[0]
+    return outcome[0]
 
 
 def _change_rows(change: gpd.GeoDataFrame) -> EncodedRows:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from segmentation.panel.history import ABSENT, History
 from segmentation.panel.observed import Observed, country_observed_m2
+from segmentation.panel.sites import Sites
 from segmentation.workspace import whole_file
 
 _COUNTRY = ["iso_a3", "country_name"]
@@ -19,12 +20,12 @@ _SINCE = ["gained_km2", "lost_km2", "kept_km2", "unseen_km2"]
 _AREAS = ["area_km2", "observed_km2", "not_observed_km2", *_SINCE]
 
 
-def add_descent(polygons: gpd.GeoDataFrame, history: History, overlaps: np.ndarray) -> gpd.GeoDataFrame:
+def add_descent(polygons: gpd.GeoDataFrame, sites: Sites, overlaps: np.ndarray) -> gpd.GeoDataFrame:
     """Say of every polygon which site it belongs to, and what it came from and went into.
 
     Args:
         polygons: of all years, by year, (n) rows.
-        history: of their sites.
+        sites: that they belong to.
         overlaps: (m, 2) rows, polygons of consecutive years that intersect.
 
     Returns:
@@ -32,10 +33,10 @@ def add_descent(polygons: gpd.GeoDataFrame, history: History, overlaps: np.ndarr
         ``from_ids`` and ``into_ids``, the ``id`` of every polygon of the year before and after that intersects it,
         separated by blanks. Several in ``from_ids`` are a merger, several in ``into_ids`` a split.
     """
-    ids, site = polygons["id"].to_numpy(), history.sites.of_polygon
+    ids, site = polygons["id"].to_numpy(), sites.of_polygon
     earlier, later = overlaps.T
     return polygons.assign(
-        site_id=history.sites.names[site],
+        site_id=sites.names[site],
         part=_part(polygons, site),
         from_ids=_joined(later, ids[earlier], len(polygons)),
         into_ids=_joined(earlier, ids[later], len(polygons)),

@@ -102,6 +102,23 @@ def test_processes_find_the_same_as_one_alone(rng, monkeypatch):
     assert_geodataframe_equal(same_pieces, pieces)
 
 
+def test_an_outline_that_begins_at_another_corner_is_the_same():
+    corners = list(square(0, 0, 3, 2).exterior.coords)
+    turned = shapely.Polygon(corners[2:-1] + corners[:3])
+    _, _, pieces = follow(panel({2016: [square(0, 0, 3, 2)], 2017: [turned]}), (2016, 2017))
+    assert by_kind(pieces) == pytest.approx({"kept": 6}, rel=1e-6)
+
+
+def test_a_mine_that_moves_away_is_lost_and_gained_whichever_way_its_outline_goes():
+    away = shapely.reverse(square(6, 0, 2, 1))
+    years = {2016: [square(0)], 2017: [square(0, 0, 8, 1)], 2018: [away], 2019: [shapely.reverse(square(0)), away]}
+    _, history, pieces = follow(panel(years), tuple(years))
+    assert len(history.sites) == 1
+    assert by_kind(pieces[pieces["year_to"] == 2018]) == pytest.approx({"lost": 6, "kept": 2}, rel=1e-6)
+    _, _, pieces = follow(panel({2016: years[2016], 2017: years[2017], 2018: [square(0)], 2019: [away]}), tuple(years))
+    assert by_kind(pieces[pieces["year_to"] == 2019]) == pytest.approx({"lost": 1, "gained": 2}, rel=1e-6)
+
+
 def test_outlines_that_only_touch_keep_nothing():
     _, history, pieces = follow(panel({2016: [square(0)], 2017: [square(1)]}), (2016, 2017))
     assert len(history.sites) == 1

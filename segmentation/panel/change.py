@@ -181,29 +181,28 @@ def _pieces(
 def _overlay(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What both, only the second and only the first of two polygons cover: (n,) each, None where nothing.
 
-    Both outlines together cut the plane into faces, each of which lies within or without either polygon. One overlay
-    of two outlines takes less than three of two polygons, and the faces add up by themselves.
+    What only one of them covers comes from one overlay, not from two: its parts lie within the second polygon, or else
+    within the first.
     """
-    outlines = shapely.union(shapely.boundary(before), shapely.boundary(after))
-    faces, pair = shapely.get_parts(shapely.polygonize(outlines[:, None]), return_index=True)
-    inside = _beside_first_edge(faces)
-    was, now = _contain(before, pair, inside), _contain(after, pair, inside)
-    pieces = [_gather(faces[rows], pair[rows], len(before)) for rows in (was & now, now & ~was, was & ~now)]
-    kept, gained, lost = map(_area, pieces)
-    off = (np.abs(gained + kept - _area(after)) > _TOLERANCE * _area(after)) | (
-        np.abs(lost + kept - _area(before)) > _TOLERANCE * _area(before)
+    kept = _areas(shapely.intersection(before, after))
+    parts, pair = shapely.get_parts(shapely.symmetric_difference(before, after), return_index=True)
+    there = ~shapely.is_empty(parts)  # where both are the same, GEOS gives a part without corners
+    parts, pair = parts[there], pair[there]
+    now = _contain(after, pair, _beside_first_edge(parts))
+    gained, lost = (_gather(parts[rows], pair[rows], len(before)) for rows in (now, ~now))
+    off = (np.abs(_area(gained) + _area(kept) - _area(after)) > _TOLERANCE * _area(after)) | (
+        np.abs(_area(lost) + _area(kept) - _area(before)) > _TOLERANCE * _area(before)
     )
-    if off.any():  # a face too thin for the point to lie within it
-        pieces[0][off] = _areas(shapely.intersection(before[off], after[off]))
-        pieces[1][off] = shapely.difference(after[off], before[off])
-        pieces[2][off] = shapely.difference(before[off], after[off])
-    return tuple(pieces)
+    if off.any():  # a part of both, where they share an edge from either side, or one too thin for a point within
+        gained[off] = shapely.difference(after[off], before[off])
+        lost[off] = shapely.difference(before[off], after[off])
+    return kept, gained, lost
 
 
-def _beside_first_edge(faces: np.ndarray) -> np.ndarray:
-    """A point within each face, (n, 2): close to its first edge, on the right, as polygonize goes round clockwise."""
-    corners, face = shapely.get_coordinates(faces, return_index=True)  # a polygon's outer ring comes first
-    first = np.searchsorted(face, np.arange(len(faces)))
+def _beside_first_edge(parts: np.ndarray) -> np.ndarray:
+    """A point within each part, (n, 2): close to its first edge, on the right, as overlays go round clockwise."""
+    corners, part = shapely.get_coordinates(parts, return_index=True)  # a polygon's outer ring comes first
+    first = np.searchsorted(part, np.arange(len(parts)))
     start, end = corners[first], corners[first + 1]
     right = (end - start)[:, ::-1] * (1, -1)
     return (start + end) / 2 + 1e-4 * right

@@ -12,7 +12,7 @@ import shapely
 
 from segmentation.attributes import attribute_polygons
 from segmentation.errors import PipelineError
-from segmentation.geopackage import Layer, read_metadata, write_geopackage
+from segmentation.geopackage import Layer, encode, read_metadata, write_geopackage
 
 
 @pytest.fixture
@@ -154,6 +154,20 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, mines):
         write_geopackage(path, [Layer("mining_polygons", mines, style="no such style")])
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_encoded_rows_come_back_from_their_file_which_is_gone_then(tmp_path, mines):
+    stored = encode(mines).store(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [stored.path.name]
+    write_geopackage(tmp_path / "stored.gpkg", [Layer("mining_polygons", stored.take())])
+    write_geopackage(tmp_path / "plain.gpkg", [Layer("mining_polygons", mines)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plain.gpkg", "stored.gpkg"]
+    assert (tmp_path / "stored.gpkg").read_bytes() == (tmp_path / "plain.gpkg").read_bytes()
+
+
+def test_rows_that_cannot_be_stored_say_where(tmp_path, mines):
+    with pytest.raises(PipelineError, match="cannot write to .*absent: No such file"):
+        encode(mines).store(tmp_path / "absent")
 
 
 def test_a_layer_may_have_no_attributes(tmp_path, mines):

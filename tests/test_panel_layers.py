@@ -2,9 +2,11 @@
 
 import geopandas as gpd
 import pandas as pd
+import pytest
 from panels import panel, square
 
 from segmentation.geopackage import Layer, write_geopackage
+from segmentation.panel.groups import ahead
 from segmentation.panel.layers import with_period
 
 
@@ -23,3 +25,15 @@ def test_a_period_covers_whole_years():
     table = with_period(panel({2016: [square(0)], 2020: [square(0)]}))
     assert table["valid_to"].dt.strftime("%Y-%m-%d").tolist() == ["2016-12-31", "2020-12-31"]
     assert table.columns[-3:].tolist() == ["valid_from", "valid_to", "geometry"]
+
+
+def test_what_comes_ahead_is_the_same_and_fails_the_same():
+    assert list(ahead(iter(range(5)))) == [0, 1, 2, 3, 4]
+    assert list(ahead(iter(()))) == []
+
+    def failing():
+        yield 1
+        raise ValueError("half way")
+
+    with pytest.raises(ValueError, match="half way"):
+        list(ahead(failing()))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import shapely
 
+_Item = TypeVar("_Item")
 _CHUNK = 1_000
 _FEW = 50  # below this, threads cost more than they save
 # So many polygons are united one after the other; more of them, as GEOS likes best.
@@ -35,6 +37,21 @@ def in_threads(work: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.ndarr
     cuts = range(_CHUNK, n, _CHUNK)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return np.concatenate(list(pool.map(work, *(np.array_split(array, cuts) for array in arrays))))
+
+
+def ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+    """The same items, each one in the making while the one before is being used, the first from now on."""
+    end = object()
+    pool = ThreadPoolExecutor(1)
+    coming = pool.submit(next, items, end)
+
+    def taken(coming: Future) -> Iterator[_Item]:
+        with pool:
+            while (item := coming.result()) is not end:
+                coming = pool.submit(next, items, end)
+                yield item
+
+    return taken(coming)
 
 
 @contextmanager

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import geopandas as gpd
 import numpy as np
 import shapely
 
-from segmentation.geopackage import EncodedRows, Layer, encode, write_geopackage
+from segmentation.geopackage import Layer, StoredRows, encode, write_geopackage
 from segmentation.panel.change import changes
+from segmentation.panel.groups import ahead
 from segmentation.panel.history import History, start_history
 from segmentation.panel.observed import Observed, observed_share
 from segmentation.panel.sites import Sites
 from segmentation.panel.tables import add_descent, sites_table
 from segmentation.panel.temporal import year_rows
+from segmentation.workspace import make_folder
 
 PUBLISHED = ["id", "iso_a3", "country_name", "year", "area", "geometry"]
 _POLYGONS = [
@@ -60,24 +64,29 @@ def write_panel(
     """
     outcome = []
 
-    def layers() -> Iterator[Layer]:
+    def change_rows(folder: Path) -> Iterator[StoredRows]:
+        outcome.append(start_history(polygons, years, sites, observed_share(places(), observed, years)))
+        yield from changes(polygons, outcome[0], partial(_store_change, folder=folder))
+
+    def layers(folder: Path) -> Iterator[Layer]:
+        changing = ahead(change_rows(folder))
         described = add_descent(polygons, sites, overlaps)
         for rows in year_rows(polygons["year"].to_numpy(), years).values():
             yield Layer("polygons", with_period(described.iloc[rows][_POLYGONS]), style="panel_polygons")
-        history = start_history(polygons, years, sites, observed_share(places(), observed, years))
-        for change in changes(polygons, history, _change_rows):
-            yield Layer("change", change, style="panel_change")
-        table = sites_table(polygons, history, places(), overlaps)
-        yield Layer("sites", with_period(table, "first_year", "last_year"), style="panel_sites")
+        for change in changing:
+            yield Layer("change", change.take(), style="panel_change")
+        outcome.append(sites_table(polygons, outcome[0], places(), overlaps))
+        yield Layer("sites", with_period(outcome[1], "first_year", "last_year"), style="panel_sites")
         yield Layer("observed", with_period(observed.areas), style="panel_observed")
-        outcome.append((history, table))
 
-    write_geopackage(path, layers(), metadata)
-    return outcome[0]
+    with TemporaryDirectory(prefix=".changes-", dir=make_folder(path.parent)) as folder:
+        write_geopackage(path, layers(Path(folder)), metadata)
+    history, table = outcome
+    return history, table
 
 
-def _change_rows(change: gpd.GeoDataFrame) -> EncodedRows:
-    return encode(with_period(change, "year_to", "year_to"))
+def _store_change(change: gpd.GeoDataFrame, folder: Path) -> StoredRows:
+    return encode(with_period(change, "year_to", "year_to")).store(folder)
 
 
 def with_period(frame: gpd.GeoDataFrame, first: str = "year", last: str = "year") -> gpd.GeoDataFrame:

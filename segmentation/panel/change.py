@@ -25,7 +25,7 @@ from segmentation.panel.history import History
 from segmentation.vectors import polygonal, projected
 from segmentation.workers import map_ahead, worker_pool
 
-# So few that their pieces of all years take some megabytes.
+# So few that their pieces of all years take some tens of megabytes.
 _SITES_AT_A_TIME = 1_000
 # Below this, starting processes costs more than they save.
 _FEW_SITES = 4_000

@@ -107,7 +107,7 @@ def _unite(shapes: np.ndarray, size: np.ndarray) -> np.ndarray:
         of_many = np.repeat(np.arange((~few).sum()), size[~few])
         gathered = shapely.geometrycollections(shapes[np.repeat(~few, size)], indices=of_many)
         united[~few] = shapely.union_all(gathered[:, None], axis=1)
-    # A mine's earlier outlines mostly lie within its later ones: to see that takes a tenth of a union.
+    # A mine's earlier outlines mostly lie within its later ones: to see that takes a quarter of a union.
     united[few] = shapes[first[few]]
     for turn in range(1, size[few].max(initial=1)):
         group = np.flatnonzero(few & (size > turn))

@@ -53,8 +53,8 @@ def write_panel(
         polygons: of all years, by year, EPSG:4326.
         years: of the panel, ascending.
         sites: that the polygons belong to.
-        places: gives (s,) what each site covers in all years together, EPSG:4326. Not asked before the polygons are
-            written, so that they may be united meanwhile.
+        places: gives (s,) what each site covers in all years together, EPSG:4326; asked from another thread while
+            the polygons are being written, so that it may take its time.
         overlaps: (m, 2) rows, polygons of consecutive years that intersect.
         observed: what was looked at.
         metadata: for every layer.
@@ -62,26 +62,27 @@ def write_panel(
     Returns:
         The sites' history, with their areas and changes, and the sites as from ``tables.sites_table``.
     """
-    outcome = []
+    history = table = None
 
     def change_rows(folder: Path) -> Iterator[StoredRows]:
-        outcome.append(start_history(polygons, years, sites, observed_share(places(), observed, years)))
-        yield from changes(polygons, outcome[0], partial(_store_change, folder=folder))
+        nonlocal history
+        history = start_history(polygons, years, sites, observed_share(places(), observed, years))
+        yield from changes(polygons, history, partial(_store_change, folder=folder))
 
     def layers(folder: Path) -> Iterator[Layer]:
+        nonlocal table
         changing = ahead(change_rows(folder))
         described = add_descent(polygons, sites, overlaps)
         for rows in year_rows(polygons["year"].to_numpy(), years).values():
             yield Layer("polygons", with_period(described.iloc[rows][_POLYGONS]), style="panel_polygons")
         for change in changing:
             yield Layer("change", change.take(), style="panel_change")
-        outcome.append(sites_table(polygons, outcome[0], places(), overlaps))
-        yield Layer("sites", with_period(outcome[1], "first_year", "last_year"), style="panel_sites")
+        table = sites_table(polygons, history, places(), overlaps)
+        yield Layer("sites", with_period(table, "first_year", "last_year"), style="panel_sites")
         yield Layer("observed", with_period(observed.areas), style="panel_observed")
 
     with TemporaryDirectory(prefix=".changes-", dir=make_folder(path.parent)) as folder:
         write_geopackage(path, layers(Path(folder)), metadata)
-    history, table = outcome
     return history, table
 
 

@@ -31,7 +31,7 @@ DATE_COLUMNS = ("valid_from", "valid_to")
 _WRITTEN_AT = "2000-01-01T00:00:00.000Z"
 _GDAL_OPTIONS = {
     "OGR_CURRENT_DATE": _WRITTEN_AT,
-    # No waiting for the disk: a file that is renamed only once it is whole need not survive a crash half-way.
+    # No waiting for the disk at every commit: until a file is whole and has its name, nobody needs it.
     "OGR_SQLITE_SYNCHRONOUS": "OFF",
     # Of SQLite's 4 KB pages, polygons of one to four KB leave a fifth empty.
     "OGR_SQLITE_PRAGMA": "page_size=16384",

@@ -118,13 +118,17 @@ def polygonal(geometries: np.ndarray) -> np.ndarray:
     return _mended(geometries)[0]
 
 
+def areal(geometries: np.ndarray) -> np.ndarray:
+    """Which geometries are Polygons or MultiPolygons: (n,) bool."""
+    return np.isin(shapely.get_type_id(geometries), (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
+
+
 def _mended(geometries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """As ``polygonal``, and which of them had to be mended (heights apart), or are none: (n,) bool."""
     flat = np.array(geometries, dtype=object)
     deep = shapely.has_z(flat) | shapely.has_m(flat)
     flat[deep] = shapely.force_2d(flat[deep])
-    areal = np.isin(shapely.get_type_id(flat), (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
-    odd = ~(areal & shapely.is_valid(flat) & ~shapely.is_empty(flat))
+    odd = ~(areal(flat) & shapely.is_valid(flat) & ~shapely.is_empty(flat))
     if odd.any():
         flat[odd] = _areas_of(shapely.make_valid(flat[odd]))
     return flat, odd

@@ -22,7 +22,7 @@ import shapely
 from segmentation.attributes import EQUAL_AREA_CRS
 from segmentation.panel.groups import no_search_for_cycles, unite_groups
 from segmentation.panel.history import History
-from segmentation.vectors import polygonal, projected
+from segmentation.vectors import areal, polygonal, projected
 from segmentation.workers import map_ahead, worker_pool
 
 # So few that their pieces of all years take some tens of megabytes.
@@ -137,17 +137,17 @@ def _follow(sites: _Sites, finish: Callable[[gpd.GeoDataFrame], _Rows]) -> _Chan
         areas["area"][:, column] = _area(after)
         if before is not None:
             pieces = _pieces(before, after, *sites.hidden[:, column - 1 : column + 1].T)
-            area = {kind: _area(shapes) for kind, shapes in pieces.items()}
-            for kind in KINDS:
-                areas[kind][:, column] = area[kind]
+            area = np.stack([_area(shapes) for shapes in pieces.values()], axis=1)
+            for number, kind in enumerate(pieces):
+                areas[kind][:, column] = area[:, number]
             tables.append(_table(pieces, area, sites, column))
         before = after
     return _Changes(sites.rows, areas, finish(pd.concat(tables, ignore_index=True)) if tables else None)
 
 
-def _table(pieces: dict[str, np.ndarray], areas: dict[str, np.ndarray], sites: _Sites, column: int) -> gpd.GeoDataFrame:
-    """A row a piece, by site."""
-    shapes, area = (np.stack(list(values.values()), axis=1) for values in (pieces, areas))
+def _table(pieces: dict[str, np.ndarray], area: np.ndarray, sites: _Sites, column: int) -> gpd.GeoDataFrame:
+    """A row a piece, by site, given the (s, kinds) areas of all pieces."""
+    shapes = np.stack(list(pieces.values()), axis=1)
     site, kind = np.nonzero(area > 0)
     year_from, year_to = np.array(sites.years[column - 1 : column + 1], dtype="int32")
     columns = {
@@ -223,7 +223,7 @@ def _gather(parts: np.ndarray, owner: np.ndarray, count: int) -> np.ndarray:
 
 def _areas(shapes: np.ndarray) -> np.ndarray:
     """Leave out the lines and points at which outlines merely touch."""
-    mixed = ~np.isin(shapely.get_type_id(shapes), (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
+    mixed = ~areal(shapes)
     shapes[mixed] = polygonal(shapes[mixed])
     return shapes
 

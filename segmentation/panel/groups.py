@@ -39,6 +39,17 @@ def in_threads(work: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.ndarr
         return np.concatenate(list(pool.map(work, *(np.array_split(array, cuts) for array in arrays))))
 
 
+def intersecting(shapes: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Those of some pairs that intersect.
+
+    Args:
+        shapes: (n,) geometries, one CRS.
+        pairs: (m, 2) int rows, mostly of geometries whose boxes meet: a tree that is asked for intersections would
+            prepare every geometry for the one or two that it meets.
+    """
+    return pairs[in_threads(shapely.intersects, *shapes[pairs.T])]
+
+
 def ahead(items: Iterator[_Item]) -> Iterator[_Item]:
     """The same items, each one in the making while the one before is being used, the first from now on."""
     end = object()

@@ -81,7 +81,8 @@ def write_panel(
         yield Layer("sites", with_period(table, "first_year", "last_year"), style="panel_sites")
         yield Layer("observed", with_period(observed.areas), style="panel_observed")
 
-    with TemporaryDirectory(prefix=".changes-", dir=make_folder(path.parent)) as folder:
+    # Workers may still be storing rows when something fails: that they are in the way must not hide what it was.
+    with TemporaryDirectory(prefix=".changes-", dir=make_folder(path.parent), ignore_cleanup_errors=True) as folder:
         write_geopackage(path, layers(Path(folder)), metadata)
     return history, table
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,8 +42,7 @@ def read_observed(inputs: Sequence[YearInput]) -> Observed:
         PipelineError: a file of windows is not there, or is none.
     """
     known = sorted((source for source in inputs if source.windows), key=lambda source: source.year)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        areas = list(pool.map(lambda source: _observed(_read(source.windows, source.year), source.year), known))
+    areas = [_observed(_read(source.windows, source.year), source.year) for source in known]
     nothing = gpd.GeoDataFrame({"status": [], "mosaic": []}, geometry=[], crs=EQUAL_AREA_CRS)
     table = pd.concat(areas or [_observed(nothing, 0)], ignore_index=True)
     return Observed(gpd.GeoDataFrame(table, crs="EPSG:4326"), frozenset(source.year for source in known))

@@ -18,7 +18,7 @@ import pandas as pd
 import shapely
 
 from segmentation.connections import connected_groups
-from segmentation.panel.groups import in_threads
+from segmentation.panel.groups import intersecting
 
 _ROWS_AT_A_TIME = 100_000
 
@@ -72,13 +72,10 @@ def _missed_overlaps(shapes: np.ndarray, label: np.ndarray) -> np.ndarray:
     tree = shapely.STRtree(shapes)
     found = [np.empty((0, 2), dtype="int64")]
     for start in range(0, len(shapes), _ROWS_AT_A_TIME):
-        # Boxes first, without a predicate: nearly all pairs fall out by their labels alone.
-        first, second = tree.query(shapes[start : start + _ROWS_AT_A_TIME])
-        first = first + start
-        new = (first < second) & (label[first] != label[second])
-        first, second = first[new], second[new]
-        meet = in_threads(shapely.intersects, shapes[first], shapes[second])
-        found.append(np.column_stack([first[meet], second[meet]]))
+        # Nearly all pairs fall out by their labels alone.
+        pairs = tree.query(shapes[start : start + _ROWS_AT_A_TIME]).T + (start, 0)
+        first, second = pairs.T
+        found.append(intersecting(shapes, pairs[(first < second) & (label[first] != label[second])]))
     return np.concatenate(found)
 
 

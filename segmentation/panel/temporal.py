@@ -15,7 +15,7 @@ import pyproj
 import shapely
 
 from segmentation.grid import CRS as MERCATOR
-from segmentation.panel.groups import in_threads
+from segmentation.panel.groups import intersecting
 from segmentation.vectors import projected
 
 _GEOD = pyproj.Geod(ellps="WGS84")
@@ -45,9 +45,8 @@ def consecutive_overlaps(shapes: np.ndarray, year: np.ndarray, years: Sequence[i
     """
     found = [_NO_PAIRS]
     for earlier, later in pairwise(year_rows(year, years).values()):
-        # Boxes first, without a predicate, which would prepare every polygon for the one or two that it meets.
         pairs = shapely.STRtree(shapes[later]).query(shapes[earlier]).T + (earlier.start, later.start)
-        found.append(pairs[in_threads(shapely.intersects, *shapes[pairs.T])])
+        found.append(intersecting(shapes, pairs))
     return np.concatenate(found)
 
 

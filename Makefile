@@ -1,9 +1,13 @@
 # Two commands for a newcomer: `make demo` shows the whole pipeline, `make test` runs the checks.
-# Both make their own environment in .venv first. PYTHON names the interpreter to make it from (3.10 to 3.12).
+# Both make their own environment in .venv first. PYTHON names the interpreter to make it from (3.11 to 3.14).
 
 PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
+
+# Written so that any Python can read it: 2.7 and 3.5 are to say the same line.
+VERSION   := import sys; print("%d.%d" % sys.version_info[:2])
+SUPPORTED := import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 14) else "Python 3.11 to 3.14 is needed, this is %d.%d; name another with make PYTHON=python3.13" % v)
 
 DEMO_YEARS := 2016 2019 2022
 DEMO_MODEL := segformer_demo
@@ -49,8 +53,10 @@ benchmark: $(VENV)/ready
 clean:
 	rm -rf $(VENV)
 
+# An environment of another version of Python, as an earlier checkout may have left, is made anew.
 $(VENV)/ready: requirements.txt
-	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else f"Python 3.10 to 3.12 is needed, this is {v[0]}.{v[1]}; name another with make PYTHON=python3.11")'
+	@$(PYTHON) -c '$(SUPPORTED)'
+	@test ! -e $(VENV) || test "`$(RUN) -c '$(VERSION)' 2>&1`" = "`$(PYTHON) -c '$(VERSION)'`" || rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --requirement requirements.txt
 	touch $@

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,7 +23,7 @@ _STORAGE = ".blob.core.windows.net"
 _TIMEOUT_S = (10, 60)
 # A token that ends sooner is not used for another read.
 _LEAST_LEFT = timedelta(minutes=2)
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def without_query(text: str) -> str:
@@ -67,7 +67,7 @@ class Tokens:
         if not self._url or not takes or "sig" in parse_qs(parts.query):
             return href
         with self._lock:
-            if self._ends - datetime.now(timezone.utc) < _LEAST_LEFT:
+            if self._ends - datetime.now(UTC) < _LEAST_LEFT:
                 self._renew()
             return f"{href}{'&' if parts.query else '?'}{self._token}"
 

@@ -8,12 +8,14 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+from models import trained
 from rasterio import Affine
 from rasterio.windows import Window
 from step_1 import YEAR, Done
 
 import segmentation_dataset_generation as script
 from segmentation import cli
+from segmentation.model import ModelRun
 
 # The imagery's grid in figures, apart from the code under test: level 15, quads of 4096 pixels.
 HALF_WORLD_M = 20037508.34
@@ -84,6 +86,12 @@ def world_to_mercator(col: float, row: float) -> tuple[float, float]:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20190601)
+
+
+@pytest.fixture(scope="session")
+def trained_model(tmp_path_factory) -> ModelRun:
+    """A small SegFormer that has learned to find ``models.picture``'s blobs: some seconds, once for all tests."""
+    return trained(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture

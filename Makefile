@@ -14,7 +14,7 @@ DEMO_MODEL := segformer_demo
 DEMO_ITER  := 400
 DEMO_RUN   := -model=$(DEMO_MODEL) -iter=$(DEMO_ITER) --demo
 
-.PHONY: demo test lint benchmark clean
+.PHONY: demo test test-all lint benchmark clean
 
 # The same commands that a real run takes (see README.md), with --demo added.
 demo: $(VENV)/ready
@@ -37,6 +37,11 @@ demo: $(VENV)/ready
 test: $(VENV)/ready-to-test lint
 	$(RUN) -m pytest
 
+# The same on every supported Python that is here (the path's and pyenv's), each in an environment of its own.
+test-all:
+	@$(PYTHON) -c '$(SUPPORTED)'
+	$(PYTHON) tests/every_python.py
+
 lint: $(VENV)/ready-to-test
 	$(VENV)/bin/ruff check --output-format concise .
 	$(VENV)/bin/ruff format --check .
@@ -51,7 +56,7 @@ benchmark: $(VENV)/ready
 	$(RUN) -m benchmarks.write_polygons
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(VENV)-3.*
 
 # An environment of another version of Python, as an earlier checkout may have left, is made anew.
 $(VENV)/ready: requirements.txt

@@ -273,6 +273,43 @@ def test_the_key_comes_from_the_environment_or_a_dotenv_file(monkeypatch, tmp_pa
     assert api_key.find_api_key() == "from environment"
 
 
+@pytest.fixture
+def no_key(monkeypatch, tmp_path):
+    """A folder to work in, without a key anywhere."""
+    for name in api_key.KEY_NAMES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(api_key, "REPOSITORY", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
+@pytest.mark.parametrize(
+    "line", ["PL_API_KEY=PLAKabc123", "PL_API_KEY=\u201cPLAKabc123\u201d", "PL_API_KEY=\u2018PLAKabc123\u2019"]
+)
+def test_a_dotenv_file_is_read_as_editors_leave_it(no_key, line, encoding):
+    (no_key / ".env").write_bytes(f"# J\u00f6rg's key\r\n{line}\r\n".encode(encoding))
+    assert api_key.find_api_key() == "PLAKabc123"
+
+
+def test_quotes_and_blanks_of_no_width_around_a_key_are_no_part_of_it(no_key, monkeypatch):
+    monkeypatch.setenv("PL_API_KEY", " \u201cPLAKabc123\u201d\u200b\r\n")
+    assert api_key.find_api_key() == "PLAKabc123"
+
+
+def test_a_key_that_no_request_can_carry_is_refused_without_being_shown(no_key):
+    (no_key / ".env").write_text("PL_API_KEY=PLAK\u2026123\n", encoding="utf-8")
+    with pytest.raises(PipelineError, match=r"PL_API_KEY in .*\.env is no API key") as refused:
+        api_key.find_api_key()
+    assert "PLAK" not in str(refused.value)
+
+
+def test_a_folder_of_that_name_is_no_dotenv_file(no_key):
+    (no_key / ".env").mkdir()
+    with pytest.raises(PipelineError, match="no Planet API key"):
+        api_key.find_api_key()
+
+
 def test_the_rate_limit_spreads_the_requests_of_all_threads():
     limit = web.RateLimit(per_second=1e9)
     before = limit._next

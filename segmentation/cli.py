@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from segmentation.environment import check_projections
 from segmentation.errors import PipelineError
 from segmentation.workspace import DATA_ROOT, DEMO_ROOT, Workspace
 
@@ -157,6 +158,7 @@ def run(main: Callable[[argparse.Namespace], int], options: argparse.Namespace) 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("segmentation").setLevel(level)
     try:
+        check_projections()
         with logging_redirect_tqdm():
             status = main(options)
     except PipelineError as error:

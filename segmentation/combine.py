@@ -22,6 +22,8 @@ from segmentation.countries import assign_countries, read_countries
 from segmentation.errors import PipelineError
 from segmentation.geopackage import Layer, write_geopackage
 from segmentation.polygons import Areas, mend, read_rows
+from segmentation.swapped import warn_of_swapped
+from segmentation.vector_files import find_vector
 from segmentation.vectors import crosses_antimeridian
 from segmentation.workspace import DATA_ROOT, Workspace
 
@@ -49,7 +51,7 @@ class Source:
 
     Attributes:
         name: ``maus`` or ``tang_werner``.
-        file: name of the file.
+        file: name of the file, and what was chosen in it.
         areas: its rows that hold an area, EPSG:4326, and what became of the others.
         parts: (n,) valid 2-D Polygons, EPSG:4326.
         row: (n,) int64, position of the row that each part belongs to.
@@ -63,7 +65,7 @@ class Source:
 
 
 def read_source(path: Path, name: str) -> Source:
-    """Read one of the two files: any format that OGR reads, any CRS, whatever its columns.
+    """Read one of the two files: any format that OGR reads, any CRS, whatever its columns; ``FILE`` or ``FILE:LAYER``.
 
     Rows cut at the antimeridian are taken as they are, a part on either side; only what goes around the world in one
     piece is left out.
@@ -72,13 +74,14 @@ def read_source(path: Path, name: str) -> Source:
         PipelineError: not a vector file, no CRS, or no polygon in it.
     """
     areas = mend(read_rows(path), path)
+    warn_of_swapped(areas.frame.geometry, path)
     parts, row = shapely.get_parts(areas.frame.geometry.values, return_index=True)
     around = np.bincount(row, crosses_antimeridian(shapely.bounds(parts)), minlength=len(areas.frame)) > 0
     areas = areas.without("on both sides of the antimeridian", around)
     if areas.frame.empty:
         raise PipelineError(f"{path} holds no polygon on one side of the antimeridian ({areas.dropped})")
     parts, row = shapely.get_parts(areas.frame.geometry.values, return_index=True)
-    return Source(name, path.name, areas, parts, row)
+    return Source(name, find_vector(path).short, areas, parts, row)
 
 
 def combine(maus: Source, tang_werner: Source, countries: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
@@ -195,15 +198,17 @@ def _metadata(sources: Sequence[Source], table: gpd.GeoDataFrame) -> dict[str, s
 
 def _check_paths(maus: Path, tang_werner: Path, output: Path, force: bool) -> None:
     """Refuse what cannot end well, before minutes are spent on it."""
-    for path in (maus, tang_werner):
-        if not path.exists():
+    inputs = [find_vector(path) for path in (maus, tang_werner)]
+    for path, found in zip((maus, tang_werner), inputs, strict=True):
+        if found is None:
             raise PipelineError(f"no polygons at {path}: README, 'Get the polygons', says where the published ones are")
-    if maus.samefile(tang_werner):
+    one, other = inputs
+    if one.path.samefile(other.path) and one.inside == other.inside:
         raise PipelineError(f"{maus} is given twice: MAUS and TANG_WERNER are two files")
     if output.suffix.lower() != ".gpkg":
         raise PipelineError(f"{output} is no GeoPackage: give the output a name that ends in .gpkg")
     if output.exists():
-        if output.samefile(maus) or output.samefile(tang_werner):
+        if output.samefile(one.path) or output.samefile(other.path):
             raise PipelineError(f"{output} is one of the inputs: give the output another name")
         if not (force and output.is_file()):
             raise PipelineError(f"{output} is there already: --force replaces it, -o names another file")
@@ -214,7 +219,7 @@ def arguments() -> argparse.Namespace:
     parser = cli.Parser(prog="python -m segmentation.polygons", description="The mining polygons of the literature.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("combine", help="unite the two published data sets", description=__doc__)
-    file = "any OGR format and CRS"
+    file = "any OGR format and CRS, or FILE:LAYER"
     command.add_argument("maus", type=Path, metavar="MAUS", help=f"polygons of Maus et al. (2022), {file}")
     command.add_argument("tang_werner", type=Path, metavar="TANG_WERNER", help=f"of Tang and Werner (2023), {file}")
     command.add_argument(
@@ -232,7 +237,10 @@ def arguments() -> argparse.Namespace:
         help="the data workspace (default: segmentation/data in the repository)",
     )
     command.add_argument(
-        "--countries", type=Path, metavar="FILE", help="country borders, any OGR format (default: Natural Earth 1:10m)"
+        "--countries",
+        type=Path,
+        metavar="FILE",
+        help="country borders, FILE or FILE:LAYER (default: Natural Earth 1:10m)",
     )
     command.add_argument("--force", action="store_true", help="replace the output if it is there (default: no)")
     command.set_defaults(verbose=False)

@@ -8,11 +8,11 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyogrio
 import shapely
 
 from segmentation.errors import PipelineError
 from segmentation.grid import CRS as MERCATOR
+from segmentation.vectors import polygonal, read_vector
 
 # Natural Earth 1:10m 5.1.1 (public domain), boundaries as seen from Germany: Western Sahara lies apart from
 # Morocco, Somaliland within Somalia, Northern Cyprus within Cyprus.
@@ -47,7 +47,7 @@ def read_countries(path: Path | None = None) -> gpd.GeoDataFrame:
     Natural Earth counts to a country carry its code: French Guiana is FRA, not GUF.
 
     Args:
-        path: any vector file that GDAL reads, with a CRS, three-letter codes and names; by default Natural
+        path: any vector file, see ``vectors.read_vector``, with three-letter codes and names; by default Natural
             Earth 1:10m.
 
     Returns:
@@ -59,9 +59,8 @@ def read_countries(path: Path | None = None) -> gpd.GeoDataFrame:
     # The packaged zip does not say that its names are UTF-8; a file of the user's own may use anything.
     frame = _read(path) if path else _read(_natural_earth(), encoding="UTF-8")
     place = path or _PACKAGED_FILE
-    if frame.crs is None:
-        raise PipelineError(f"{place} does not say which CRS its coordinates are in; assign one first")
-    frame = frame[frame.geom_type.isin(["Polygon", "MultiPolygon"])]
+    frame = frame.set_geometry(polygonal(frame.geometry.to_numpy()), crs=frame.crs)
+    frame = frame[~frame.is_empty]
     if frame.empty:
         raise PipelineError(f"{place} holds no polygons; --countries needs country areas")
     countries = gpd.GeoDataFrame(
@@ -69,7 +68,7 @@ def read_countries(path: Path | None = None) -> gpd.GeoDataFrame:
             "iso_a3": _coalesce(frame, _CODE_COLUMNS, "three-letter country codes (such as iso_a3)", place),
             "country_name": _coalesce(frame, _NAME_COLUMNS, "country names (such as country_name)", place),
         },
-        geometry=frame.geometry.make_valid(),
+        geometry=frame.geometry,
         crs=frame.crs,
     ).to_crs("EPSG:4326")
     return _one_name_a_code(countries[countries["iso_a3"] != ""]).reset_index(drop=True)
@@ -111,16 +110,9 @@ def _natural_earth() -> Path:
 
 def _read(path: Path, encoding: str | None = None) -> gpd.GeoDataFrame:
     try:
-        wanted = {*_CODE_COLUMNS, *_NAME_COLUMNS}
-        fields = pyogrio.read_info(path)["fields"]
-        columns = [field for field in fields if field.lower() in wanted]
-        frame = pyogrio.read_dataframe(path, columns=columns, encoding=encoding)
-    except pyogrio.errors.DataSourceError as error:
-        raise PipelineError(f"cannot read countries from {path}: {error}; check --countries") from None
-    if not isinstance(frame, gpd.GeoDataFrame):
-        raise PipelineError(f"{path} holds no polygons; --countries needs country areas")
-    frame.attrs["fields"] = list(fields)
-    return frame
+        return read_vector(path, {*_CODE_COLUMNS, *_NAME_COLUMNS}, encoding=encoding)
+    except PipelineError as error:
+        raise PipelineError(f"cannot read countries: {error}; check --countries") from None
 
 
 def _coalesce(frame: gpd.GeoDataFrame, candidates: tuple[str, ...], what: str, place: Path | str) -> pd.Series:

@@ -23,6 +23,7 @@ from segmentation.evaluation.pixels import level_of
 from segmentation.evaluation.plot import plot_curves
 from segmentation.evaluation.report import Facts, say, write_judgement
 from segmentation.model import find_run
+from segmentation.vector_files import find_vector
 from segmentation.windows import read_windows
 from segmentation.workspace import SPLITS
 
@@ -36,7 +37,10 @@ def arguments() -> argparse.Namespace:
     cli.model_options(cli.common_options(parser))
     parser.add_argument("--split", choices=SPLITS, default="test", help="which windows (default: %(default)s)")
     parser.add_argument(
-        "--reference", type=Path, metavar="FILE", help="polygons to compare with, of any year (default: the masks)"
+        "--reference",
+        type=Path,
+        metavar="FILE",
+        help="polygons to compare with, FILE or FILE:LAYER (default: the masks)",
     )
     parser.add_argument(
         "--threshold", type=cli.share, default=0.5, metavar="P", help="least probability of mine (default: %(default)s)"
@@ -161,7 +165,8 @@ def _draw(
 
 def _what(options: argparse.Namespace) -> str:
     """Name of the folder: the split, and what it was compared with."""
-    return f"{options.split}_{options.reference.stem}" if options.reference else options.split
+    reference = find_vector(options.reference) if options.reference else None
+    return f"{options.split}_{reference.stem}" if reference else options.split
 
 
 def _seed(text: str) -> int:

@@ -11,15 +11,14 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import shapely
 
 from segmentation.errors import PipelineError
-from segmentation.vectors import crosses_antimeridian, polygonal, read_vector
-
-# NICFI's programme covers the tropics between 30 N and 30 S.
-BELT_DEG = 30.0
-_FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
+from segmentation.polygon_names import polygon_names
+from segmentation.swapped import BELT_DEG, warn_of_swapped
+from segmentation.vector_crs import beyond_degrees
+from segmentation.vector_files import find_vector
+from segmentation.vectors import NO_DEGREES, crosses_antimeridian, polygonal, read_vector
 
 
 @dataclass(frozen=True)
@@ -52,16 +51,21 @@ class LiteraturePolygons:
 def read_polygons(path: Path) -> LiteraturePolygons:
     """Read mining polygons from any file that OGR reads, in any CRS.
 
-    A column ``id`` names the polygons; without one they are numbered from 1 in the order of the file.
+    A column ``id`` names the polygons, see ``polygon_names``; without one they are numbered from 1 in the order of the
+    file.
+
+    Args:
+        path: ``FILE`` or ``FILE:LAYER``, see ``vectors.read_vector``.
 
     Raises:
-        PipelineError: no such file, not a vector file, no CRS, no polygon in it, or ids that repeat or cannot be
-            used as file names.
+        PipelineError: no such file, not a vector file, several layers with polygons, no usable CRS, no polygon in it,
+            or ids that repeat or are given to some rows alone.
     """
     frame = read_rows(path)
-    frame = gpd.GeoDataFrame({"id": _ids(frame, path)}, geometry=frame.geometry.values, crs=frame.crs)
+    frame = gpd.GeoDataFrame({"id": polygon_names(frame, path)}, geometry=frame.geometry.values, crs=frame.crs)
     frame = frame.iloc[np.lexsort((frame["id"], frame["id"].str.zfill(100)))].reset_index(drop=True)
     areas = mend(frame, path)
+    warn_of_swapped(areas.frame.geometry, path)
     bounds = areas.frame.bounds.to_numpy()
     usable = areas.without("on both sides of the antimeridian", crosses_antimeridian(bounds))
     _, south, _, north = usable.frame.bounds.to_numpy().T
@@ -109,6 +113,7 @@ def mend(frame: gpd.GeoDataFrame, path: Path) -> Areas:
     """
     areas = Areas(frame, read=len(frame))
     areas = areas.without("no geometry", (frame.geometry.isna() | frame.geometry.is_empty).to_numpy())
+    areas = areas.without(NO_DEGREES, beyond_degrees(areas.frame.bounds.to_numpy(), frame.crs))
     areas = _repair(areas)
     if areas.frame.empty:
         raise PipelineError(f"{path} holds no polygon ({areas.read} rows read); mining polygons are needed")
@@ -129,10 +134,13 @@ def _repair(areas: Areas) -> Areas:
 def read_rows(path: Path) -> gpd.GeoDataFrame:
     """Read the polygon layer of any file that OGR reads, at least one row of it.
 
+    Args:
+        path: ``FILE`` or ``FILE:LAYER``, see ``vectors.read_vector``.
+
     Raises:
-        PipelineError: no such file, not a vector file, no CRS, or no row in it.
+        PipelineError: no such file, not a vector file, several layers with polygons, no usable CRS, or no row in it.
     """
-    if not path.exists():
+    if find_vector(path) is None:
         raise PipelineError(
             f"no polygons at {path}: put the literature polygons there (README, 'Get the polygons') "
             "or name a file with --polygons"
@@ -141,28 +149,6 @@ def read_rows(path: Path) -> gpd.GeoDataFrame:
     if frame.empty:
         raise PipelineError(f"{path} holds no polygon (0 rows read); mining polygons are needed")
     return frame
-
-
-def _ids(frame: gpd.GeoDataFrame, path: Path) -> np.ndarray:
-    if "id" not in frame.columns:
-        return np.arange(1, len(frame) + 1).astype(str)
-    column = frame["id"]
-    if column.isna().any():
-        raise PipelineError(f"{path}: {int(column.isna().sum())} rows have no 'id'; fill or remove the column")
-    if pd.api.types.is_float_dtype(column) and (column % 1 == 0).all():
-        column = column.map("{:.0f}".format)  # a column of whole numbers that some format keeps as 1.0, 2.0, ...
-    ids = column.astype(str)
-    unusable = ~ids.str.fullmatch(_FILE_NAME)
-    if unusable.any():
-        raise PipelineError(
-            f"{path}: id {ids[unusable].iloc[0]!r} cannot name a file; use up to 100 letters, digits, '_', '-' and '.'"
-        )
-    if ids.str.lower().duplicated().any():
-        again = ids[ids.str.lower().duplicated()].iloc[0]
-        raise PipelineError(
-            f"{path}: id {again!r} occurs more than once; give each polygon its own or remove the column"
-        )
-    return ids.to_numpy(dtype=object)
 
 
 if __name__ == "__main__":

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import pyogrio
+import pyogrio.errors
 import pyproj
 import shapely
-from pyogrio.errors import DataSourceError
 
 from segmentation.errors import PipelineError
+from segmentation.vector_crs import SET_CRS, beyond_degrees, check_crs
+from segmentation.vector_files import VectorName, find_vector, open_vector
+from segmentation.vector_layers import read_layer
 
 # A polygon this wide is one cut at the antimeridian whose parts lie on both sides of the map.
 _WRAPPED_DEG = 180.0
+NO_DEGREES = "coordinates that are no degrees"
+_CRS_ERRORS = (pyogrio.errors.CRSError, pyproj.exceptions.ProjError)
+_UNREADABLE = (
+    pyogrio.errors.DataSourceError,
+    pyogrio.errors.DataLayerError,
+    pyogrio.errors.FeatureError,
+    pyogrio.errors.FieldError,
+    pyogrio.errors.GeometryError,
+    shapely.errors.ShapelyError,
+    OSError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -35,27 +51,50 @@ class Account:
     dropped: dict[str, int]
 
 
-def read_vector(path: Path) -> gpd.GeoDataFrame:
-    """The first layer with polygons of any file that OGR reads, as it is.
+def read_vector(named: Path, columns: Collection[str] = ("id",), *, encoding: str | None = None) -> gpd.GeoDataFrame:
+    """The polygon layer of any file that OGR reads, or of a GeoParquet file, as it is.
+
+    Args:
+        named: ``FILE``, or ``FILE:LAYER`` where it has several layers; ``FILE`` may be a zip or a folder, and what
+            comes after the colon a file in it.
+        columns: names, in small letters, of the attributes that are wanted where they are there. No others are read,
+            as they may hold texts in unknown encodings or dates that no calendar has.
+        encoding: of texts, where it is known better than the file knows it.
 
     Raises:
-        PipelineError: no such file, not a vector file, no layer with geometries, or no CRS.
+        PipelineError: no such file, not a vector file, damaged, several layers with polygons, no geometries, no CRS
+            or one that says no place on Earth, or coordinates that cannot be of that CRS.
     """
-    if not path.exists():
-        raise PipelineError(f"no polygons at {path}: no such file")
+    name = find_vector(named)
+    if name is None:
+        raise PipelineError(f"no polygons at {named}: no such file")
+    with explained(name), open_vector(name) as (path, layer):
+        contents = read_layer(path, layer, name, columns, encoding=encoding)
+        check_crs(contents.frame, name)
+    contents.frame.attrs["fields"] = contents.fields
+    return contents.frame
+
+
+@contextmanager
+def explained(name: VectorName) -> Iterator[None]:
+    """Put what the libraries raise for a file that a user brings into one line of words.
+
+    Raises:
+        PipelineError: instead of what pyogrio, pyproj, shapely, pyarrow, a codec or the system has raised.
+    """
     try:
-        layers = pyogrio.list_layers(path)
-        if not len(layers):
-            raise PipelineError(f"{path} holds no layer; mining polygons are needed")
-        name = next((name for name, kind in layers if kind and "Polygon" in kind), layers[0, 0])
-        frame = gpd.read_file(path, layer=name)
-    except DataSourceError as error:
-        raise PipelineError(f"{path} cannot be read as a vector file: {str(error).split(';')[0]}") from None
-    if not isinstance(frame, gpd.GeoDataFrame):
-        raise PipelineError(f"{path} holds no polygon ({len(frame)} rows read); mining polygons are needed")
-    if frame.crs is None:
-        raise PipelineError(f"{path} does not say its CRS; set one (for example ogr2ogr -a_srs EPSG:4326)")
-    return frame
+        yield
+    except _CRS_ERRORS as error:
+        raise PipelineError(f"{name}: its CRS cannot be understood ({_one_line(error)}); {SET_CRS}") from None
+    except UnicodeDecodeError as error:
+        raise PipelineError(f"{name} has texts in no known encoding ({_one_line(error)}); save it as UTF-8") from None
+    except _UNREADABLE as error:
+        raise PipelineError(f"{name} cannot be read as a vector file: {_one_line(error)}") from None
+
+
+def _one_line(error: Exception) -> str:
+    """What went wrong, without advice on the arguments of a library."""
+    return " ".join(str(error).split("; It might help")[0].split())
 
 
 def clean(frame: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, Account]:
@@ -73,20 +112,22 @@ def clean(frame: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, Account]:
     height = ~empty & (shapely.has_z(raw) | shapely.has_m(raw))
     areas, mended = _mended(raw)
     none = shapely.is_empty(areas)
+    no_degrees = ~none & beyond_degrees(shapely.bounds(areas), frame.crs)
     degrees = gpd.GeoSeries(areas, crs=frame.crs).to_crs("EPSG:4326").to_numpy()
     outside = ~none & ~np.isfinite(shapely.bounds(degrees)).all(axis=1)
     if frame.crs != "EPSG:4326":
         # Only vertices are projected: a long edge may then cut off a vertex that it passed closely.
         degrees = np.where(outside, degrees, polygonal(np.where(outside, shapely.Polygon(), degrees)))
         none |= ~outside & shapely.is_empty(degrees)
-    across = ~none & ~outside & crosses_antimeridian(shapely.bounds(degrees))
+    across = ~none & ~outside & ~no_degrees & crosses_antimeridian(shapely.bounds(degrees))
     reasons = {
         "no geometry": empty,
         "not a polygon": none & ~empty,
         "coordinates outside the CRS": outside,
+        NO_DEGREES: no_degrees,
         "on both sides of the antimeridian": across,
     }
-    kept = ~(none | outside | across)
+    kept = ~(none | outside | no_degrees | across)
     account = Account(
         read=len(frame),
         repaired=int((mended & kept).sum()),

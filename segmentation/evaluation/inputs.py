@@ -13,6 +13,8 @@ import shapely
 from segmentation.errors import PipelineError
 from segmentation.grid import CRS
 from segmentation.model import ModelRun
+from segmentation.swapped import warn_of_swapped
+from segmentation.vector_files import VectorName, find_vector
 from segmentation.vectors import Account, clean, read_vector
 from segmentation.windows import WRITTEN
 from segmentation.workspace import YearFolder, fingerprint, read_json
@@ -43,7 +45,7 @@ class Pair:
 class Reference:
     """Polygons to compare with, EPSG:3857, and what became of the file's other rows."""
 
-    path: Path
+    name: VectorName
     polygons_3857: np.ndarray
     account: Account
 
@@ -51,7 +53,7 @@ class Reference:
     def facts(self) -> dict[str, str | int]:
         """What the file is, for the record."""
         return {
-            "reference_sha256": fingerprint(self.path) if self.path.is_file() else "",
+            "reference_sha256": fingerprint(self.name.path) if self.name.path.is_file() else "",
             "reference_rows": self.account.read,
             "reference_repaired": self.account.repaired,
             **{f"reference left out, {reason}": count for reason, count in self.account.dropped.items()},
@@ -69,19 +71,24 @@ class Source:
     @property
     def reference_name(self) -> str:
         """What stands on pictures."""
-        return self.reference.path.name if self.reference else "the masks"
+        return self.reference.name.short if self.reference else "the masks"
 
 
 def read_reference(path: Path) -> Reference:
     """Read polygons from any file that OGR reads, in any CRS.
 
+    Args:
+        path: ``FILE`` or ``FILE:LAYER``, see ``vectors.read_vector``.
+
     Raises:
-        PipelineError: no such file, not a vector file, no CRS, or no polygon in it.
+        PipelineError: no such file, not a vector file, several layers with polygons, no usable CRS, or no polygon in
+            it.
     """
-    areas, account = clean(read_vector(path))
+    areas, account = clean(read_vector(path, columns=()))
     if areas.empty:
         raise PipelineError(f"{path} holds no polygon ({account.read} rows read); --reference needs mining polygons")
-    return Reference(path, areas.geometry.to_crs(CRS).to_numpy(), account)
+    warn_of_swapped(areas.geometry, path)
+    return Reference(find_vector(path), areas.geometry.to_crs(CRS).to_numpy(), account)
 
 
 def written_windows(windows: gpd.GeoDataFrame, split: str) -> gpd.GeoDataFrame:

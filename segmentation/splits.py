@@ -12,6 +12,8 @@ import shapely
 from segmentation.connections import connected_groups
 from segmentation.errors import PipelineError
 from segmentation.grid import CRS, Windows, boxes
+from segmentation.polygon_names import as_name
+from segmentation.texts import read_text
 from segmentation.workspace import SPLITS
 
 SHARES = (0.8, 0.1, 0.1)
@@ -76,6 +78,10 @@ def _cut(sizes: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
 def read_test_ids(path: Path | None, known: np.ndarray) -> frozenset[str]:
     """Ids, one a line, of the polygons that are to be the test split.
 
+    Args:
+        path: a text file in any common encoding; None for no ids.
+        known: (n,) str, the polygons' names; an id that had to be turned into a name may be given as it was.
+
     Raises:
         PipelineError: no such file, or an id in it is not among the known ones.
     """
@@ -83,8 +89,10 @@ def read_test_ids(path: Path | None, known: np.ndarray) -> frozenset[str]:
         return frozenset()
     if not path.is_file():
         raise PipelineError(f"no file of test ids at {path}")
-    wanted = frozenset(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    unknown = sorted(wanted - set(known))
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    names = set(known)
+    wanted = frozenset(line if line in names else as_name(line) for line in lines if line)
+    unknown = sorted({line for line in lines if line and line not in names and as_name(line) not in names})
     if unknown:
         raise PipelineError(f"{path}: {len(unknown)} ids are not among the polygons, for example {unknown[0]!r}")
     return wanted

@@ -147,3 +147,10 @@ def test_unknown_test_ids_and_a_missing_file_are_refused(tmp_path):
     (tmp_path / "ids.txt").write_text("7\n8\n9\n", encoding="utf-8")
     with pytest.raises(PipelineError, match="2 ids are not among the polygons, for example '8'"):
         read_test_ids(tmp_path / "ids.txt", np.array(["7"]))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
+def test_test_ids_are_read_in_the_encoding_that_an_editor_left(tmp_path, encoding):
+    (tmp_path / "ids.txt").write_bytes("7\r\nMorro São João\r\nway/101\r\n".encode(encoding))
+    known = np.array(["7", "Morro-Sao-Joao", "way-101", "8"])
+    assert read_test_ids(tmp_path / "ids.txt", known) == {"7", "Morro-Sao-Joao", "way-101"}

@@ -4,11 +4,12 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
-from panels import square, write_years
+from panels import follow, square, write_years
 
 from segmentation.errors import PipelineError
 from segmentation.panel.inputs import YearInput, find_run_name, read_panel, year_inputs
 from segmentation.panel.observed import country_observed_m2, observed_share, read_observed
+from segmentation.panel.tables import country_years
 from segmentation.vectors import clean, polygonal, read_vector
 from segmentation.workspace import Workspace
 
@@ -60,8 +61,48 @@ def test_what_the_file_knows_is_kept(tmp_path):
     known.to_file(tmp_path / "known.gpkg")
     panel, _ = read_panel([YearInput(2016, tmp_path / "known.gpkg")], COUNTRIES)
     assert panel["id"].tolist() == [5, 7, 9]
-    assert panel["iso_a3"].tolist() == ["", "AAA", "CCC"]
+    assert panel["iso_a3"].tolist() == ["EST", "AAA", "CCC"]
+    assert panel["country_name"].tolist() == ["East", "Country", "Country"]
     assert panel["mean_probability"].tolist() == [0.8, 0.7, 0.9]
+
+
+def test_polygons_drawn_by_hand_get_what_they_lack(tmp_path):
+    known = frame(
+        *(square(x) for x in (0, 8, 3, 9.5)),
+        id=[7, None, 9, None],
+        iso_a3=["WST", None, "", "EST"],
+        country_name=["West", "", None, None],
+        mean_probability=[0.7, None, 0.9, None],
+        area=[1.0, None, None, None],
+    )
+    known.to_file(tmp_path / "known.gpkg")
+    panel, _ = read_panel([YearInput(2016, tmp_path / "known.gpkg")], COUNTRIES)
+    assert panel["id"].tolist() == [7, 9, 10, 11]
+    assert panel["iso_a3"].tolist() == ["WST", "WST", "EST", "EST"]
+    assert panel["country_name"].tolist() == ["West", "West", "East", "East"]
+    assert panel["mean_probability"].fillna(-1).tolist() == [0.7, 0.9, -1, -1]
+    assert panel["area"].tolist() == pytest.approx([111.3195 * 110.574] * 4, rel=1e-3)
+
+
+def test_a_country_and_year_adds_up_with_polygons_drawn_by_hand(tmp_path):
+    shapes = {2016: [square(0), square(8)], 2017: [square(0), square(8), square(3)]}
+    inputs = []
+    for year, places in shapes.items():
+        drawn = [None] * (len(places) - 1)
+        table = frame(*places, id=[1, *drawn], iso_a3=["WST", *drawn], country_name=["West", *drawn])
+        table.to_file(tmp_path / f"{year}.gpkg")
+        inputs.append(YearInput(year, tmp_path / f"{year}.gpkg"))
+    panel, _ = read_panel(inputs, COUNTRIES)
+    _, history, _ = follow(panel, [2016, 2017])
+    table = country_years(panel, history, read_observed(inputs), COUNTRIES).set_index(["iso_a3", "year"])
+    assert table["polygons"].to_dict() == {
+        ("EST", 2016): 1,
+        ("EST", 2017): 1,
+        ("WST", 2016): 1,
+        ("WST", 2017): 2,
+    }
+    by_year = panel.groupby("year")["area"].sum() / 1e6
+    assert table["area_km2"].groupby("year").sum().to_dict() == pytest.approx(by_year.to_dict())
 
 
 def test_what_it_does_not_know_is_added_whatever_the_order_of_its_rows(tmp_path, rng):

@@ -16,10 +16,12 @@ import shapely
 from segmentation.attributes import area_m2
 from segmentation.countries import assign_countries
 from segmentation.errors import PipelineError
+from segmentation.swapped import warn_of_swapped
 from segmentation.vectors import Account, clean, read_vector
 from segmentation.workspace import Workspace
 
 _COUNTRY = ["iso_a3", "country_name"]
+_COLUMNS = ("id", *_COUNTRY, "mean_probability")
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class YearInput:
 
     Attributes:
         year: of the imagery.
-        polygons: mining polygons, any format that OGR reads.
+        polygons: mining polygons, ``FILE`` or ``FILE:LAYER``, see ``vectors.read_vector``.
         windows: a ``windows.gpkg``, the record of what was looked at; None where it is not known.
     """
 
@@ -70,9 +72,9 @@ def year_inputs(workspace: Workspace, run: str, wanted: Sequence[int]) -> list[Y
 def read_panel(inputs: Sequence[YearInput], countries: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, dict[int, Account]]:
     """Read the polygons of all years.
 
-    What a file knows is kept: ``id`` where it names every row with a whole number of its own, ``iso_a3`` and
-    ``country_name``, ``mean_probability``. What it does not know is added, ids from north to south, so that the
-    order of the rows never matters.
+    What a file knows is kept: ``id`` where it gives rows whole numbers of their own, ``iso_a3`` and ``country_name``,
+    ``mean_probability``. What it does not know is added, for the whole file or for the single row (one drawn by hand
+    has no attributes), ids from north to south, so that the order of the rows never matters.
 
     Args:
         inputs: a year at most once, in any order.
@@ -97,18 +99,18 @@ def read_panel(inputs: Sequence[YearInput], countries: gpd.GeoDataFrame) -> tupl
 
 
 def _read_year(source: YearInput, countries: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, Account]:
-    frame, account = clean(read_vector(source.polygons))
+    frame, account = clean(read_vector(source.polygons, _COLUMNS))
+    warn_of_swapped(frame.geometry, source.polygons)
     return _attribute(frame, source.year, countries), account
 
 
 def _attribute(frame: gpd.GeoDataFrame, year: int, countries: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    known = set(_COUNTRY) <= set(frame.columns)
-    country = frame[_COUNTRY].fillna("") if known else assign_countries(frame.geometry, countries)
+    country = _country(frame, countries)
     probability = frame["mean_probability"] if "mean_probability" in frame else np.full(len(frame), np.nan)
     table = gpd.GeoDataFrame(
         {
-            "iso_a3": country["iso_a3"].astype(str),
-            "country_name": country["country_name"].astype(str),
+            "iso_a3": country["iso_a3"],
+            "country_name": country["country_name"],
             "year": np.full(len(frame), year, dtype="int32"),
             "area": area_m2(frame.geometry),
             "mean_probability": pd.to_numeric(pd.Series(probability), errors="coerce").to_numpy("float64"),
@@ -120,16 +122,57 @@ def _attribute(frame: gpd.GeoDataFrame, year: int, countries: gpd.GeoDataFrame) 
     return table.sort_values("id", ignore_index=True)
 
 
+def _country(frame: gpd.GeoDataFrame, countries: gpd.GeoDataFrame) -> pd.DataFrame:
+    """The file's own ``iso_a3`` and ``country_name``; where it has no code, those of the country at that place."""
+    own = pd.DataFrame({name: _texts(frame, name) for name in _COUNTRY}, index=frame.index)
+    nameless = (own["country_name"] == "") & (own["iso_a3"] != "")
+    names = countries.drop_duplicates("iso_a3").set_index("iso_a3")["country_name"]
+    own.loc[nameless, "country_name"] = own.loc[nameless, "iso_a3"].map(names).fillna("")
+    empty = own["iso_a3"] == ""
+    own.loc[empty, _COUNTRY] = assign_countries(frame.geometry[empty], countries)
+    return own
+
+
+def _texts(frame: gpd.GeoDataFrame, name: str) -> pd.Series:
+    """A column as texts without blanks around them, empty where it is null or not there."""
+    if name not in frame:
+        return pd.Series("", index=frame.index, dtype=object)
+    return frame[name].astype(object).where(frame[name].notna(), "").astype(str).str.strip()
+
+
 def _ids(frame: gpd.GeoDataFrame) -> np.ndarray:
-    """The file's own ids where they serve, else numbers from 1, north to south, west to east: (n,) int64."""
-    if "id" in frame:
-        own = pd.to_numeric(frame["id"], errors="coerce")
-        if own.notna().all() and (own % 1 == 0).all() and not own.duplicated().any():
-            return own.to_numpy("int64")
-    west, south, east, north = shapely.bounds(frame.geometry.to_numpy()).reshape(-1, 4).T
-    # Polygons with the same bounds may still differ; the same polygon twice is the same whichever comes first.
-    shape = shapely.to_wkb(shapely.normalize(frame.geometry.to_numpy()))
-    frame = pd.DataFrame({"north": -north, "west": west, "south": south, "east": east, "shape": shape})
-    ids = np.empty(len(frame), dtype="int64")
-    ids[frame.sort_values(list(frame)).index] = np.arange(1, len(frame) + 1)
+    """The file's own ids where they serve, else numbers from 1: (n,) int64.
+
+    Rows without an id in a file whose ids serve are numbered on from its largest. New numbers go from north to south
+    and from west to east.
+    """
+    own = _own_ids(frame)
+    new = own.isna().to_numpy()
+    ids = own.fillna(0).to_numpy("int64")
+    first = ids.max(initial=0) + 1
+    ids[new] = first + _rank_by_place(frame.geometry.to_numpy()[new])
     return ids
+
+
+def _own_ids(frame: gpd.GeoDataFrame) -> pd.Series:
+    """The ids of the file as whole numbers, null where it gives none; all null where they do not serve."""
+    nothing = pd.Series(pd.NA, index=frame.index, dtype="Int64")
+    if "id" not in frame:
+        return nothing
+    given = _texts(frame, "id") != ""
+    numbers = pd.to_numeric(frame["id"].where(given), errors="coerce")
+    whole = numbers[given]
+    if whole.isna().any() or (whole % 1 != 0).any() or whole.duplicated().any():
+        return nothing
+    return numbers.astype("Int64")
+
+
+def _rank_by_place(shapes: np.ndarray) -> np.ndarray:
+    """Numbers from 0, north to south, west to east: (n,) int64."""
+    west, south, east, north = shapely.bounds(shapes).reshape(-1, 4).T
+    # Polygons with the same bounds may still differ; the same polygon twice is the same whichever comes first.
+    shape = shapely.to_wkb(shapely.normalize(shapes))
+    frame = pd.DataFrame({"north": -north, "west": west, "south": south, "east": east, "shape": shape})
+    rank = np.empty(len(frame), dtype="int64")
+    rank[frame.sort_values(list(frame)).index] = np.arange(len(frame))
+    return rank

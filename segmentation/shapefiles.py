@@ -57,9 +57,14 @@ def _refuse_cut(path: Path, called: str) -> None:
     """Compare the length that the header of a .shp gives with the file's own."""
     there = path.stat().st_size
     header = _header(path)
-    if len(header) < _HEADER_BYTES or _said_bytes(header) > there:
-        said = f"{_said_bytes(header):,} bytes" if len(header) >= _HEADER_BYTES else "a header"
-        raise PipelineError(f"{called} is cut off: {said} were written, {there:,} bytes are there; get the file again")
+    if int.from_bytes(header[:4], "big") != _FILE_CODE:
+        raise PipelineError(f"{called} is no shapefile, whatever its name says; get the file again")
+    # A file that ends within its header is shorter than any header can say.
+    said = max(_said_bytes(header), _HEADER_BYTES)
+    if said > there:
+        raise PipelineError(
+            f"{called} is cut off: {said:,} bytes were written, {there:,} are there; get the file again"
+        )
 
 
 def _refuse_cut_table(path: Path, called: str) -> None:

@@ -24,6 +24,11 @@ def read_text(path: Path) -> str:
     return decode(path.read_bytes())
 
 
+def is_wide(start: bytes) -> bool:
+    """Whether a text takes two or four bytes a letter, by its first four."""
+    return start.startswith((codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in start
+
+
 def decode(raw: bytes) -> str:
     """Bytes as text: by their mark, by the zeros of UTF-16, as UTF-8, or else as Windows-1252."""
     for mark, encoding in _MARKS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import geopandas as gpd
 import numpy as np
 import pyproj
+import shapely
 
 from segmentation.errors import PipelineError
 
@@ -44,6 +45,19 @@ def check_crs(frame: gpd.GeoDataFrame, named: object) -> None:
             f"{named} has coordinates within 180 and 90, which are degrees, most likely, though its CRS is "
             f"{frame.crs.name}; {SET_CRS}"
         )
+
+
+def west_of_180(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Move what is counted eastwards beyond 180 degrees, as 303 for 57 West, to where maps have it."""
+    if not frame.crs.is_geographic:
+        return frame
+    shapes = frame.geometry.to_numpy()
+    beyond = shapely.bounds(shapes)[:, 0] >= 180
+    if not beyond.any():
+        return frame
+    moved = shapes.copy()
+    moved[beyond] = shapely.transform(shapes[beyond], lambda xy: xy - (360.0, 0.0))
+    return frame.set_geometry(gpd.GeoSeries(moved, index=frame.index, crs=frame.crs))
 
 
 def beyond_degrees(bounds: np.ndarray, crs: pyproj.CRS) -> np.ndarray:

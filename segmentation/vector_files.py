@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import tempfile
 import zipfile
 import zlib
@@ -13,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from segmentation.errors import PipelineError
 from segmentation.shapefiles import sound_shapefile
+from segmentation.texts import is_wide, read_text
 
 # What a zip or a folder may hold, by suffix. Tables and plain JSON often only describe what lies beside them.
 _VECTORS = (
@@ -22,6 +24,8 @@ _VECTORS = (
 _PERHAPS_VECTORS = (".json", ".csv", ".zip")
 # Formats that are zips themselves and that GDAL reads as they are.
 _ZIPPED_FORMATS = (".kmz", ".xlsx", ".ods")
+# Formats of which GDAL takes UTF-8 alone; XML says its own encoding.
+_PLAIN_TEXT = (".geojson", ".geojsonl", ".geojsons", ".json", ".csv", ".tsv", ".txt")
 _SHOWN = 10
 
 
@@ -79,6 +83,8 @@ def open_vector(name: VectorName) -> Iterator[tuple[Path, str | None]]:
         PipelineError: a zip or folder holds no data set or several, or the data set is damaged.
     """
     path, inside = name.path, name.inside
+    if path.is_file() and path.stat().st_size == 0:
+        raise PipelineError(f"{path} is empty (0 bytes); get the file again")
     with tempfile.TemporaryDirectory(prefix="vectors-") as scratch:
         folder = Path(scratch)
         if _is_zip(path):
@@ -88,7 +94,23 @@ def open_vector(name: VectorName) -> Iterator[tuple[Path, str | None]]:
         if path.suffix.lower() == ".shp":
             called = f"{path.name} in {name.path}" if folder in path.parents else str(path)
             path = sound_shapefile(path, called, folder / "indexed")
+        elif path.suffix.lower() in _PLAIN_TEXT:
+            path = _in_utf8(path, folder / "decoded")
         yield path, inside
+
+
+def _in_utf8(path: Path, folder: Path) -> Path:
+    """A text file that GDAL can read: the file itself, or a copy of one that is in UTF-16 or UTF-32."""
+    with path.open("rb") as file:
+        if not is_wide(file.read(4)):
+            return path
+    folder.mkdir()
+    copy = folder / path.name
+    copy.write_text(read_text(path), encoding="utf-8")
+    projection = path.with_suffix(".prj")
+    if projection.is_file():
+        shutil.copyfile(projection, copy.with_suffix(".prj"))
+    return copy
 
 
 def example(choice: str) -> str:

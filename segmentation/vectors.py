@@ -14,7 +14,7 @@ import pyproj
 import shapely
 
 from segmentation.errors import PipelineError
-from segmentation.vector_crs import SET_CRS, beyond_degrees, check_crs
+from segmentation.vector_crs import SET_CRS, beyond_degrees, check_crs, west_of_180
 from segmentation.vector_files import VectorName, find_vector, open_vector
 from segmentation.vector_layers import read_layer
 
@@ -71,8 +71,9 @@ def read_vector(named: Path, columns: Collection[str] = ("id",), *, encoding: st
     with explained(name), open_vector(name) as (path, layer):
         contents = read_layer(path, layer, name, columns, encoding=encoding)
         check_crs(contents.frame, name)
-    contents.frame.attrs["fields"] = contents.fields
-    return contents.frame
+    frame = west_of_180(contents.frame)
+    frame.attrs["fields"] = contents.fields
+    return frame
 
 
 @contextmanager

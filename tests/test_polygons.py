@@ -259,6 +259,7 @@ def test_longitudes_counted_to_360_are_planned_where_they_are(vector_file):
     """South America counted eastwards from Greenwich: 300 E is 60 W, not the antimeridian."""
     found = read_polygons(vector_file([shapely.box(lon, -10, lon + 0.01, -9.99) for lon in (-60, 300)], id=["w", "e"]))
     plan = plan_windows(found.in_belt, Grid())
+    assert len(plan) == 2
     assert plan["col"].nunique() == plan["row"].nunique() == 1
 
 

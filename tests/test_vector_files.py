@@ -166,7 +166,7 @@ def test_a_folder_holds_files_to_choose_from(tmp_path, shapefile):
 
 def test_a_shapefile_that_is_cut_off_is_called_so(shapefile):
     for suffix, kept, message in [
-        (".shp", -140, "mines.shp is cut off: 508 bytes were written, 368 bytes"),
+        (".shp", -140, "mines.shp is cut off: 508 bytes were written, 368 are"),
         (".dbf", -20, "cut off: . of 3"),
     ]:
         path = shapefile.with_suffix(suffix)
@@ -331,3 +331,22 @@ def test_a_geopackage_that_qgis_has_open_is_read(tmp_path):
     with closing(sqlite3.connect(tmp_path / "p.gpkg")) as database:
         database.execute("PRAGMA journal_mode = wal")
         assert len(read_vector(tmp_path / "p.gpkg")) == 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+def test_geojson_is_read_in_the_encodings_of_windows(tmp_path, encoding):
+    frame(A, B).to_file(tmp_path / "p.geojson")
+    (tmp_path / "p.geojson").write_bytes((tmp_path / "p.geojson").read_text().encode(encoding))
+    assert read_polygons(tmp_path / "p.geojson").all["id"].tolist() == ["1", "2"]
+
+
+def test_what_is_no_file_of_its_kind_is_called_so(tmp_path):
+    for name, content, message in [
+        ("p.gpkg", "", r"p.gpkg is empty \(0 bytes\)"),
+        ("p.shp", "<html>please sign in</html>", "p.shp is no shapefile"),
+        ("p.zip", "<html>please sign in</html>", "p.zip cannot be read as a vector file"),
+        ("p.parquet", "<html>please sign in</html>", "p.parquet cannot be read as a vector file"),
+        ("p.sql", "CREATE TABLE mines (id int, geom geometry);", "p.sql cannot be read as a vector file"),
+    ]:
+        (tmp_path / name).write_text(content)
+        refused(tmp_path / name, message)

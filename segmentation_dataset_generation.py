@@ -23,7 +23,8 @@ def arguments() -> argparse.Namespace:
         "--polygons",
         type=Path,
         metavar="FILE",
-        help="mining polygons, any OGR format and CRS (default: mining_polygons_combined.gpkg in the workspace)",
+        help="mining polygons, any OGR format and CRS, or FILE:LAYER (default: the workspace's "
+        "mining_polygons_combined.gpkg)",
     )
     parser.add_argument("--plan", action="store_true", help="only say what would be fetched; needs no key")
     parser.add_argument(

@@ -49,7 +49,7 @@ def arguments() -> argparse.Namespace:
     parser = cli.Parser(prog="python -m segmentation.overview", description=__doc__)
     cli.model_options(cli.workspace_options(parser))
     parser.add_argument("--years", type=cli.year, nargs="+", required=True, metavar="YEAR", help="years to show")
-    parser.add_argument("--polygons", type=Path, metavar="FILE", help="literature polygons (default: the workspace's)")
+    parser.add_argument("--polygons", type=Path, metavar="FILE", help="or FILE:LAYER (default: the workspace's)")
     parser.add_argument("--rows", type=cli.positive, default=6, help="windows to show (default: %(default)s)")
     parser.add_argument("-o", "--output", type=Path, metavar="PNG", help="(default: overview.png in the workspace)")
     return parser.parse_args()

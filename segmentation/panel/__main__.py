@@ -54,7 +54,12 @@ def arguments() -> argparse.Namespace:
         help="such as 2016-2024 (default: all there are)",
     )
     parser.add_argument(
-        "--inputs", type=_year_file, nargs="+", default=[], metavar="YEAR=FILE", help="polygons, instead of -model's"
+        "--inputs",
+        type=_year_file,
+        nargs="+",
+        default=[],
+        metavar="YEAR=FILE",
+        help="or YEAR=FILE:LAYER; polygons, instead of -model's",
     )
     parser.add_argument(
         "--windows", type=_year_file, nargs="+", default=[], metavar="YEAR=FILE", help="windows.gpkg of --inputs' years"

@@ -5,7 +5,9 @@ Layout of headers: ESRI Shapefile Technical Description (1998), and the dBASE II
 
 from __future__ import annotations
 
+import codecs
 import logging
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import pyogrio
 
 from segmentation.errors import PipelineError
+from segmentation.texts import read_text
 
 _logger = logging.getLogger(__name__)
 
@@ -51,6 +54,28 @@ def sound_shapefile(path: Path, called: str, folder: Path) -> Path:
     what = "comes without its .shx" if index is None else "has a damaged .shx"
     _logger.warning("%s %s: the index was made anew", called, what)
     return _with_new_index(path, folder)
+
+
+def table_encoding(path: Path) -> str | None:
+    """The encoding of a shapefile's texts where GDAL does not understand what its .cpg says; None where it does.
+
+    Args:
+        path: of the .shp.
+    """
+    declared = _beside(path, ".cpg")
+    said = read_text(declared).strip().lower() if declared else ""
+    if said.startswith(("utf-16", "utf16", "ucs")) or said.endswith("65001"):
+        return "utf-8"  # 65001 is Windows' number for it, and no dBASE table takes two bytes a letter
+    code_page = re.fullmatch(r"(?:oem|ansi|cp|windows)[ -]?(\d{3,4})", said)
+    return f"cp{code_page[1]}" if code_page and _is_codec(f"cp{code_page[1]}") else None
+
+
+def _is_codec(name: str) -> bool:
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        return False
+    return True
 
 
 def _refuse_cut(path: Path, called: str) -> None:

@@ -26,6 +26,8 @@ _PERHAPS_VECTORS = (".json", ".csv", ".zip")
 _ZIPPED_FORMATS = (".kmz", ".xlsx", ".ods")
 # Formats of which GDAL takes UTF-8 alone; XML says its own encoding.
 _PLAIN_TEXT = (".geojson", ".geojsonl", ".geojsons", ".json", ".csv", ".tsv", ".txt")
+# Hidden files, what macOS adds, and paths that lead out of a zip.
+_NOT_THE_USERS = (".", "__MACOSX", "/")
 _SHOWN = 10
 
 
@@ -191,7 +193,7 @@ def _callings(found: Sequence[str]) -> dict[str, str]:
 def _data_sets(members: Sequence[str]) -> list[str]:
     """The vector files among files; those of which one cannot be sure only where there are no others."""
     parts = [PurePosixPath(member).parts for member in members]
-    visible = [part for part in parts if not any(p.startswith((".", "__MACOSX")) for p in part)]
+    visible = [part for part in parts if not any(p.startswith(_NOT_THE_USERS) for p in part)]
     names = [_data_set(part) for part in visible]
     sure = sorted({name for name in names if PurePosixPath(name).suffix.lower() in _VECTORS})
     perhaps = sorted({name for name in names if PurePosixPath(name).suffix.lower() in _PERHAPS_VECTORS})

@@ -15,6 +15,7 @@ import pyogrio
 import shapely
 
 from segmentation.errors import PipelineError
+from segmentation.shapefiles import table_encoding
 from segmentation.vector_files import VectorName, example, listed
 
 _logger = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ def read_layer(
         return _read_arrow(path, kind, layer, name, columns)
     options = _TABLE_OPTIONS if path.suffix.lower() in _TABLES else {}
     layer = _the_layer(path, layer, name) if not options else None
+    if path.suffix.lower() == ".shp":
+        encoding = encoding or table_encoding(path)
     found = _decoded(lambda code: pyogrio.read_info(path, layer=layer, encoding=code, **options), encoding, name)
     if found["geometry_type"] is None:
         raise PipelineError(f"{name} holds no polygon: it is a table without geometries; mining polygons are needed")

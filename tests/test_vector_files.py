@@ -276,6 +276,29 @@ def test_texts_that_are_needed_are_read_as_windows_wrote_them(tmp_path, caplog):
     assert "not in the encoding that it says" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("declared", "raw"),
+    [
+        ("UTF-8", "José".encode()),
+        ("65001", "José".encode()),
+        ("UTF-16", "José".encode()),
+        ("UTF-16", b"Jos\xe9 "),
+        ("OEM 850", b"Jos\x82 "),
+        ("ANSI 1252", b"Jos\xe9 "),
+        ("nonsense", b"Jos\xe9 "),
+        (None, b"Jos\xe9 "),
+    ],
+)
+def test_ids_of_a_shapefile_are_read_whatever_its_cpg_says(tmp_path, declared, raw):
+    frame(A, B, id=["Jose!", "b"]).to_file(tmp_path / "p.shp", encoding="UTF-8")
+    table, code_page = tmp_path / "p.dbf", tmp_path / "p.cpg"
+    table.write_bytes(table.read_bytes().replace(b"Jose!", raw))
+    code_page.unlink()
+    if declared:
+        code_page.write_text(declared)
+    assert read_vector(tmp_path / "p.shp")["id"].tolist() == ["José", "b"]
+
+
 def undefined(path):
     frame(A).to_file(path)
     with closing(sqlite3.connect(path)) as database, database:

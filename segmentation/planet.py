@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from segmentation.errors import PipelineError
 from segmentation.grid import QUAD_PX, Grid, quad_name
 from segmentation.ranges import fetch_blocks
+from segmentation.sessions import host_of
 from segmentation.web import NoRanges, NotGiven, Traffic, Web
 
 API_URL = "https://api.planet.com/basemaps/v1"
@@ -48,7 +49,7 @@ class PlanetClient:
     def __init__(self, key: str, api_url: str = API_URL, max_rps: float = 5.0, tries: int = 8, connections: int = 8):
         self._api_url = api_url.rstrip("/")
         self._data_url = self._api_url.removesuffix(_BASEMAPS) + _DATA
-        self._web = Web(key, urlsplit(api_url).netloc, max_rps, tries, connections)
+        self._web = Web(key, host_of(api_url), max_rps, tries, connections)
 
     @property
     def traffic(self) -> Traffic:

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import geopandas as gpd
 import numpy as np
@@ -28,6 +27,7 @@ from segmentation.quads import Pixels
 from segmentation.rasters import COLOURS, Raster, outline_of, placed
 from segmentation.s2_fetch import BANDS, SCALE, TileFetcher
 from segmentation.s2_tiles import BLOCK_PX, BLOCKS_ACROSS, TILE_PX, blocks_under, cells_of, tile
+from segmentation.sessions import host_of, without_login
 from segmentation.warping import Mosaic, add_raster
 from segmentation.web import Traffic, Web
 
@@ -114,7 +114,7 @@ class Sentinel2Imagery:
         month = 3 * QUARTERS.index(quarter) + 1
         self._mosaic = f"sentinel2_cloudless_{year}-{month:02d}_{year}-{month + 2:02d}_mosaic"
         self._cache: PieceCache[str] = PieceCache(cache / self._mosaic, _RECORD, str)
-        self._web = Web(None, urlsplit(address).netloc, max_rps, tries, threads, "--sentinel2-url")
+        self._web = Web(None, host_of(address), max_rps, tries, threads, "--sentinel2-url")
         self._address = f"{address.rstrip('/')}/{year}/{quarter}"
         self._threads = threads
         self._quiet = quiet
@@ -167,7 +167,8 @@ class Sentinel2Imagery:
             return
         if not any(map(self._fetcher().exists, asked)):
             raise PipelineError(
-                f"none of {len(asked)} tiles asked for is at {self._address}: check --sentinel2-url, year and --quarter"
+                f"none of {len(asked)} tiles asked for is at {without_login(self._address)}: check --sentinel2-url, "
+                "year and --quarter"
             )
 
     def prepare(self, windows: Windows) -> Iterator[Prepared]:

@@ -23,6 +23,7 @@ from requests.adapters import HTTPAdapter
 
 from segmentation.api_key import KEY_NAMES, redact
 from segmentation.errors import PipelineError
+from segmentation.sessions import Session, host_of
 from segmentation.workspace import whole_file
 
 _TIMEOUT_S = (10, 125)  # connect, read
@@ -119,7 +120,7 @@ class Web:
         self._own_host = own_host
         self._limit = RateLimit(max_rps)
         self.traffic = Traffic()
-        self._session = requests.Session()
+        self._session = Session()
         self._session.headers["Accept-Encoding"] = "identity"
         # Some servers turn away clients that do not say who they are.
         self._session.headers["User-Agent"] = _USER_AGENT
@@ -205,7 +206,7 @@ class Web:
                     signed = self._key is not None and (bool(response.history) or asked != link)
                     raise self._not_given(response, by_storage=signed)
                 if response.status_code != 206:
-                    raise NoRanges(f"{urlsplit(response.url).netloc} sends whole files only")
+                    raise NoRanges(f"{host_of(response.url)} sends whole files only")
                 content, size = _part(response, start)
                 self.traffic.add(received_bytes=len(content))
                 return content, size, response.url
@@ -213,7 +214,7 @@ class Web:
         return self._retrying(f"part of {urlsplit(link).path}", attempt)
 
     def _send(self, url: str, accept: tuple[int, ...], **options: object) -> requests.Response:
-        host = urlsplit(url).netloc
+        host = host_of(url)
         if self._is_own(host):
             self._limit.wait()
         self.traffic.add(requests=1)
@@ -245,7 +246,7 @@ class Web:
         return (self._key, "") if self._key is not None and self._is_own(host) else None
 
     def _failure(self, response: requests.Response) -> Exception:
-        status, host = response.status_code, urlsplit(response.url).netloc
+        status, host = response.status_code, host_of(response.url)
         said = redact(_text(response)[:200].strip(), self._key or "").replace("\n", " ")
         if status == 401 and self._key is not None:
             return Refused(f"{host} refuses the API key (401): check {', '.join(KEY_NAMES)} or .env")
@@ -308,7 +309,7 @@ def _object(response: requests.Response) -> dict:
         content = None
     if not isinstance(content, dict):
         # Proxies answer with a page of their own while they are in trouble; a wrong address always does.
-        host = urlsplit(response.url).netloc
+        host = host_of(response.url)
         raise Transient(f"{host} does not answer as Planet's Basemaps API does; check --api-url (or PL_API_URL)")
     return content
 

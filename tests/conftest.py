@@ -1,5 +1,6 @@
 """What several tests share: real quads, real polygon files."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,11 @@ from step_1 import YEAR, Done
 import segmentation_dataset_generation as script
 from segmentation import cli
 from segmentation.model import ModelRun
+
+# The tests' own requests go to this machine alone, whatever proxies and logins it is used to; those of the product are
+# tested with some in tests/test_sessions.py.
+os.environ["no_proxy"] = os.environ["NO_PROXY"] = "localhost,127.0.0.1,::1"
+os.environ["NETRC"] = os.devnull
 
 # The imagery's grid in figures, apart from the code under test: level 15, quads of 4096 pixels.
 HALF_WORLD_M = 20037508.34

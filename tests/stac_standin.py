@@ -181,6 +181,7 @@ class Storage:
         broken: how many requests for a path are answered before it is 503 for ever.
         faults: used up one a request for a file: a status, ``reset``, or None for none.
         asked: method and path with query of every request, for files and for tokens.
+        logins: that came with requests.
         sent: bytes of files.
     """
 
@@ -190,6 +191,7 @@ class Storage:
     broken: dict = field(default_factory=dict)
     faults: list = field(default_factory=list)
     asked: list = field(default_factory=list)
+    logins: list = field(default_factory=list)
     sent: int = 0
 
     def __post_init__(self):
@@ -203,7 +205,7 @@ class Storage:
 
     def calm(self):
         """Forget what happened, and let everything go well."""
-        for gone in (self.asked, self.broken, self.faults):
+        for gone in (self.asked, self.logins, self.broken, self.faults):
             gone.clear()
         self.signature = self.gives = None
 
@@ -222,6 +224,7 @@ class Storage:
 
             def _serve(self, with_body):
                 storage.asked.append((self.command, self.path))
+                storage.logins += filter(None, [self.headers.get("Authorization"), self.headers.get("X-Login")])
                 parts = urlsplit(self.path)
                 if "/token/" in parts.path:
                     query = f"se=2099&sig={storage.gives or storage.signature}"

@@ -399,3 +399,24 @@ def test_step_1_goes_on_where_a_storage_failed_it_and_then_asks_nothing(planetar
     assert windows.loc["mine", "scenes"] == Scene("2019-07-01").name
     assert windows.loc["elsewhere", "status"] == NOT_COVERED
     assert len(gpd.read_file(folder / "windows.gpkg", layer="scenes")) == 1
+
+
+def test_logins_and_proxies_of_the_environment_do_not_reach_a_storage_on_this_machine(planetary, tmp_path, monkeypatch):
+    where, url = planetary
+    where.storage.signature = SIGNATURE
+    polygons = tmp_path / "polygons.gpkg"
+    gpd.GeoDataFrame({"id": ["mine"]}, geometry=[MINE], crs="EPSG:3857").to_crs("EPSG:4326").to_file(polygons)
+    (tmp_path / ".netrc").write_text("default login me password secret\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    for name in ("no_proxy", "NO_PROXY", "NETRC"):
+        monkeypatch.delenv(name)
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GDAL_HTTP_USERPWD", "me:secret")
+    monkeypatch.setenv("GDAL_HTTP_HEADERS", "X-Login: secret")
+    options = ("--imagery", f"stac:{url}#{COLLECTION}", "--sas-url", where.storage.sas_url, "--looks", 1, "--tries", 1)
+    done = step_1.run(tmp_path / "data", polygons, None, *options, "--verbose")
+    assert done.status == 0, done.printed
+    assert where.storage.files_asked()
+    assert where.storage.logins == []

@@ -339,3 +339,15 @@ def test_without_its_packages_the_source_says_what_to_install(tmp_path):
 def test_help_does_not_wait_for_the_packages_of_the_source():
     program = "import sys, segmentation.sources; sys.exit('pystac' in sys.modules or 'odc' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False, cwd=REPOSITORY).returncode == 0
+
+
+@pytest.mark.parametrize("answer", ["{}", "[]", '"x"', "<html>"])
+def test_an_answer_of_another_shape_than_a_catalogues_is_one_line(answer, monkeypatch):
+    pytest.importorskip("pystac_client")
+    from segmentation.stac.catalogue import Catalogue
+
+    catalogue = Catalogue("http://127.0.0.1:9", "sentinel-2-l2a", 1000, 1)
+    monkeypatch.setattr(catalogue._io, "request", lambda *_, **__: answer)
+    with pytest.raises(PipelineError, match="no STAC API answers at http://127.0.0.1:9") as told:
+        catalogue.connect()
+    assert len(str(told.value).splitlines()) == 1

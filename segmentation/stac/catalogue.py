@@ -9,17 +9,31 @@ import numpy as np
 import pystac
 import requests
 from pystac_client import Client
+from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
+from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from segmentation.errors import PipelineError
+from segmentation.sessions import Session
 from segmentation.stac.tokens import without_query
 from segmentation.web import RateLimit
 
 USER_AGENT = "mapping-mining-areas"
 TIMEOUT_S = (10, 125)  # connect, read
 TRANSIENT = (429, 500, 502, 503, 504)
+# What the libraries raise at an answer that is none, or has another shape than STAC's.
+_NO_STAC = (
+    APIError,
+    pystac.errors.STACError,
+    pystac.errors.STACTypeError,
+    ClientTypeError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+)
 _PAGE = 100
 _NAMED = 12
 
@@ -49,12 +63,12 @@ class Catalogue:
     def __init__(self, url: str, collection: str, max_rps: float = 5.0, tries: int = 8):
         self.url, self.collection = url.rstrip("/"), collection
         self._limit = RateLimit(max_rps)
-        self._io = StacApiIO(
-            headers={"User-Agent": USER_AGENT},
-            request_modifier=self._wait,
-            timeout=TIMEOUT_S,
-            max_retries=retries(tries),
-        )
+        self._io = StacApiIO(request_modifier=self._wait, timeout=TIMEOUT_S)
+        # Its own session would take logins from ~/.netrc.
+        self._io.session = Session()
+        self._io.session.headers["User-Agent"] = USER_AGENT
+        for scheme in ("https://", "http://"):
+            self._io.session.mount(scheme, HTTPAdapter(max_retries=retries(tries)))
         self._client: Client | None = None
 
     def connect(self) -> pystac.Item | None:
@@ -73,7 +87,7 @@ class Catalogue:
                 return next(search.items(), None) if search else self._refuse()
             except NotImplementedError:
                 raise PipelineError(f"{self.url} is a STAC catalogue without item search; name a STAC API") from None
-            except (APIError, pystac.errors.STACError, ValueError, KeyError) as error:
+            except _NO_STAC as error:
                 raise PipelineError(f"no STAC API answers at {self.url}: {_reason(error)}") from None
 
     def scenes(self, bounds_4326: np.ndarray, first: date, last: date) -> list[pystac.Item]:
@@ -93,7 +107,7 @@ class Catalogue:
         )
         try:
             found = {item.id: item for item in search.items()}
-        except (APIError, pystac.errors.STACError, ValueError, KeyError) as error:
+        except _NO_STAC as error:
             raise PipelineError(f"search in {self.collection}: {_reason(error)}") from None
         return [found[name] for name in sorted(found)]
 

@@ -20,6 +20,7 @@ from segmentation.errors import PipelineError
 from segmentation.grid import CHIP_PX, CRS
 from segmentation.rasters import Reflectance
 from segmentation.records import RecordFile
+from segmentation.sessions import GDAL_WITHOUT_LOGINS, leave_gdal_without_logins
 from segmentation.stac.bands import Bands, listed_reflectance, no_data, pixel_m
 from segmentation.stac.catalogue import TIMEOUT_S, TRANSIENT, USER_AGENT
 from segmentation.stac.composite import SceneReader
@@ -175,6 +176,7 @@ def _lost(scene: pystac.Item, error: Exception) -> SceneLost:
 
 def _configure_gdal(tries: int) -> None:
     """How GDAL asks for parts of files in this process; what it complains of is heard with --verbose alone."""
+    leave_gdal_without_logins()
     connect_s, read_s = TIMEOUT_S
     odc.stac.configure_rio(
         GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
@@ -189,6 +191,7 @@ def _configure_gdal(tries: int) -> None:
         # The head of a file in one request, the blocks of a band together.
         GDAL_INGESTED_BYTES_AT_OPEN="32768",
         GDAL_HTTP_MERGE_CONSECUTIVE_RANGES="YES",
+        **GDAL_WITHOUT_LOGINS,
     )
     for name, logger in list(logging.root.manager.loggerDict.items()):
         if name.partition(".")[0] in {"rasterio", "odc"} and isinstance(logger, logging.Logger):

@@ -17,6 +17,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from segmentation.errors import PipelineError
+from segmentation.sessions import Session, host_of, without_login
 
 PLANETARY_COMPUTER = "planetarycomputer.microsoft.com"
 _STORAGE = ".blob.core.windows.net"
@@ -27,8 +28,8 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def without_query(text: str) -> str:
-    """A text whose web addresses have lost what stands behind their question marks."""
-    return re.sub(r"\?[^\s'\"<>)]+", "?...", text)
+    """A text whose web addresses have lost what stands behind their question marks, and the logins in them."""
+    return re.sub(r"\?[^\s'\"<>)]+", "?...", without_login(text))
 
 
 def token_url(api_url: str, collection: str) -> str | None:
@@ -49,10 +50,10 @@ class Tokens:
 
     def __init__(self, url: str | None, retries: Retry):
         self._url = url
-        self._host = urlsplit(url).netloc if url else ""
+        self._host = host_of(url) if url else ""
         self._token, self._ends = "", _LONG_AGO
         self._lock = Lock()
-        self._session = requests.Session()
+        self._session = Session()
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=retries))
 
@@ -63,7 +64,7 @@ class Tokens:
             PipelineError: no token is given.
         """
         parts = urlsplit(href)
-        takes = parts.netloc == self._host or (parts.hostname or "").endswith(_STORAGE)
+        takes = host_of(href) == self._host or (parts.hostname or "").endswith(_STORAGE)
         if not self._url or not takes or "sig" in parse_qs(parts.query):
             return href
         with self._lock:

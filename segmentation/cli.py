@@ -113,6 +113,21 @@ def measure(text: str) -> float:
     return value
 
 
+def rate(most: float) -> Callable[[str], float]:
+    """An argparse type: how much in a given time, a number above 0, up to ``most``."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not 0 < value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number above 0, up to {most:,.0f}")
+        return value
+
+    return parse
+
+
 def several(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
     """An argparse type: one or more of some words, separated by commas."""
 

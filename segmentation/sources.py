@@ -30,6 +30,9 @@ PLANET, SENTINEL2, FILES, STAC = "planet", "sentinel2", "files", "stac"
 # What all years of a workspace have to share: a model, and a panel, must see the same kind of imagery every year.
 _SHARED = ("imagery", "level", "bands")
 
+# No service of imagery answers more to one client.
+_MOST_RPS = 1_000
+
 
 @dataclass(frozen=True)
 class Source:
@@ -64,7 +67,11 @@ def add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Acti
         "14 for Sentinel-2, 9.55 m; else the one nearest to the finest file's pixels)",
     )
     parser.add_argument(
-        "--max-rps", type=float, default=5.0, metavar="N", help="requests a second at most (default: %(default)s)"
+        "--max-rps",
+        type=cli.rate(_MOST_RPS),
+        default=5.0,
+        metavar="N",
+        help=f"requests a second at most, above 0, up to {_MOST_RPS:,} (default: %(default)s)",
     )
     parser.add_argument(
         "--tries", type=cli.positive, default=8, metavar="N", help="tries of a failing request (default: %(default)s)"

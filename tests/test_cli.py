@@ -69,6 +69,13 @@ def test_a_threshold_lies_strictly_between_none_and_all(text):
         cli.share(text)
 
 
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "1e9", "five", ""])
+def test_a_rate_is_a_number_above_zero_and_below_madness(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is no number above 0, up to 1,000"):
+        cli.rate(1000)(text)
+    assert cli.rate(1000)("0.5") == 0.5
+
+
 def test_the_demo_never_mixes_with_real_data(parser):
     def root(*more):
         return cli.workspace(parser.parse_args(["-year=2019", "-iter=1", *more])).root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -31,6 +32,8 @@ _UNIT = "quad"
 
 # Planet's documentation speaks of more than 100 MB for an analytic quad.
 _TYPICAL_QUAD_BYTES = 100e6
+
+log = logging.getLogger(__name__)
 
 
 class PlanetImagery:
@@ -74,6 +77,8 @@ class PlanetImagery:
         self._quiet = quiet
         self._client: PlanetClient | None = None
         self._uses = _Uses([])
+        self._to_discard: list[Quad] = []
+        self._discarding = Lock()
 
     def settings(self) -> dict[str, str | int]:
         """The mosaic, or those to choose from, and the level."""
@@ -122,6 +127,8 @@ class PlanetImagery:
             Refused: the key is of no use any more.
         """
         self._cache = QuadCache(self._cache.folder)  # as it is now that the year is locked
+        if len(windows):
+            self._cache.use()
         position, x, y = self.grid.quads_of(windows)
         quads = zip(x.tolist(), y.tolist(), strict=True)  # those of the first window, then of the second, and so on
         touched = [list(islice(quads, count)) for count in np.bincount(position, minlength=len(windows)).tolist()]
@@ -135,9 +142,9 @@ class PlanetImagery:
 
     def release(self, positions: Sequence[int]) -> None:
         """Windows that have been cut: quads that no other window needs are discarded, if that is wanted."""
-        for quad in self._uses.release(positions):
-            if self._discard and self._cache.record(quad).status == COVERED:
-                self._cache.discard(quad)
+        freed = [quad for quad in self._uses.release(positions) if self._cache.record(quad).status == COVERED]
+        if self._discard:
+            self._discard_quads(freed)
 
     def footprint(self, windows: Windows) -> Footprint:
         """A piece a quad, from south-west to north-east, with the cloud score where that decided on the mosaic."""
@@ -159,8 +166,24 @@ class PlanetImagery:
         return Footprint(_UNIT, pieces, quads_by_window(windows, self.grid))
 
     def close(self) -> None:
-        """Leave the record of quads in order."""
+        """Leave the record of quads in order, and discard what could not be discarded before."""
+        if self._to_discard:
+            self._discard_quads([])
+        if self._to_discard:
+            log.warning(
+                "%d quads were not discarded, since another run uses them too: %s",
+                len(self._to_discard),
+                self._cache.folder,
+            )
+        self._cache.leave()
         self._cache.tidy()
+
+    def _discard_quads(self, quads: Sequence[Quad]) -> None:
+        """Discard quads, and those that another run was using at the last attempt."""
+        with self._discarding:
+            self._to_discard += quads
+            if self._cache.discard(self._to_discard):
+                self._to_discard = []
 
     def _quads(self, windows: Windows) -> list[Quad]:
         """The distinct quads of windows, north to south and west to east, as windows are read."""
@@ -190,9 +213,10 @@ class PlanetImagery:
         try:
             ended = as_completed(downloads)
             for download in tqdm(ended, total=len(downloads), desc="quads", unit="quad", disable=self._quiet):
-                self._cache.keep(downloads[download], download.result())
+                download.result()
                 yield downloads[download]
         finally:
+            fetcher.give_up()
             pool.shutdown(cancel_futures=True)
 
     def _choose(self, quads: list[Quad]) -> dict[Quad, Choice]:

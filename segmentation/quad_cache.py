@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import Generic, TypeVar
 
 from segmentation.grid import quad_name
+from segmentation.locks import FolderLocks
 from segmentation.records import RecordFile
+from segmentation.workspace import make_folder
 
 COVERED, NOT_COVERED, FAILED = "covered", "not covered", "failed"
+_IN_USE = "in use"
 
 Quad = tuple[int, int]
 Piece = TypeVar("Piece")
@@ -40,7 +45,8 @@ class QuadRecord:
 class PieceCache(Generic[Piece]):
     """A folder of pieces of imagery as GeoTIFFs, with a record of them.
 
-    A file that the record does not name, or names with another size, counts as not there yet.
+    A file that the record does not name, or names with another size, counts as not there yet. Several processes may
+    fill the same folder: each piece is fetched by one of them (``held``), and what another one reads is not removed.
 
     Args:
         folder: holds the files.
@@ -52,6 +58,34 @@ class PieceCache(Generic[Piece]):
         self.folder = folder
         self._name = name
         self._records = RecordFile(folder / record)
+        self._locks = FolderLocks(folder)
+
+    @contextmanager
+    def held(self, piece: Piece, given_up: Event) -> Iterator[None]:
+        """Hold a piece, to fetch it: another process waits, and then knows what has become of it.
+
+        Args:
+            piece: to hold.
+            given_up: ends the waiting from another thread.
+
+        Raises:
+            GivenUp: ``given_up`` was set while another process held the piece.
+        """
+        make_folder(self.folder)
+        with self._locks.held(self._name(piece), given_up):
+            self._records.refresh()
+            yield
+
+    def use(self) -> None:
+        """Say that this process reads pieces from now on, until ``leave``: others then discard none."""
+        if not self.folder.is_dir():
+            make_folder(self.folder)
+        self._locks.share(_IN_USE)
+
+    def leave(self) -> None:
+        """Say that this process reads no piece any more."""
+        if self.folder.exists():
+            self._locks.leave(_IN_USE)
 
     def path(self, piece: Piece) -> Path:
         """Where a piece is, or will be."""
@@ -79,10 +113,17 @@ class PieceCache(Generic[Piece]):
         enough = known.blocks is None or (blocks is not None and set(blocks) <= set(known.blocks))
         return unchanged and enough
 
-    def discard(self, piece: Piece) -> None:
-        """Remove a piece's file, but remember that there was one."""
-        self.path(piece).unlink(missing_ok=True)
-        self.keep(piece, replace(self.record(piece), size=0, blocks=[]))
+    def discard(self, pieces: Sequence[Piece]) -> bool:
+        """Remove the files of pieces, but remember that there were some; whether that was possible.
+
+        For a process that has said that it uses the folder. While another one does so too, nothing is removed: it may
+        be about to read these pieces.
+        """
+        with self._locks.alone(_IN_USE) as alone:
+            for piece in pieces if alone else ():
+                self.path(piece).unlink(missing_ok=True)
+                self.keep(piece, replace(self.record(piece), size=0, blocks=[]))
+        return alone
 
     def keep(self, piece: Piece, record: QuadRecord) -> None:
         """Keep what has become known of a piece."""

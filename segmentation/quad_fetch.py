@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 import rasterio
 
@@ -32,9 +33,14 @@ class QuadFetcher:
 
     def __init__(self, client: PlanetClient, cache: QuadCache, grid: Grid):
         self._client, self._cache, self._grid = client, cache, grid
+        self._given_up = Event()
+
+    def give_up(self) -> None:
+        """Wait no more for what another process is fetching."""
+        self._given_up.set()
 
     def fetch(self, quad: Quad, choice: Choice, blocks: Sequence[int] | None) -> QuadRecord:
-        """Fetch a quad and say what has become of it.
+        """Fetch a quad, unless another process has done so meanwhile, and keep and say what has become of it.
 
         Args:
             quad: its x and y.
@@ -43,7 +49,16 @@ class QuadFetcher:
 
         Raises:
             Refused: the key is of no use any more.
+            GivenUp: nobody waits any more for what another process is fetching.
         """
+        with self._cache.held(quad, self._given_up):
+            if self._cache.is_settled(quad, blocks):
+                return self._cache.record(quad)
+            record = self._fetch(quad, choice, blocks)
+            self._cache.keep(quad, record)
+            return record
+
+    def _fetch(self, quad: Quad, choice: Choice, blocks: Sequence[int] | None) -> QuadRecord:
         record = partial(QuadRecord, choice.mosaic.name, cloud=choice.cloud)
         try:
             got = self._get(quad, choice, blocks)

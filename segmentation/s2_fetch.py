@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import rasterio
@@ -45,6 +46,11 @@ class TileFetcher:
 
     def __init__(self, web: Web, address: str, mosaic: str, cache: PieceCache[str]):
         self._web, self._address, self._mosaic, self._cache = web, address, mosaic, cache
+        self._given_up = Event()
+
+    def give_up(self) -> None:
+        """Wait no more for what another process is fetching."""
+        self._given_up.set()
 
     def exists(self, name: str) -> bool:
         """Whether the server has a tile.
@@ -60,7 +66,7 @@ class TileFetcher:
         return True
 
     def fetch(self, name: str, blocks: Sequence[int]) -> QuadRecord:
-        """Fetch the blocks of a tile that are not there yet, and say what has become of it.
+        """Fetch the blocks of a tile that are not there yet, and keep and say what has become of it.
 
         Args:
             name: of the tile.
@@ -68,7 +74,16 @@ class TileFetcher:
 
         Raises:
             Refused: the server answers no request any more.
+            GivenUp: nobody waits any more for what another process is fetching.
         """
+        with self._cache.held(name, self._given_up):
+            if self._cache.is_settled(name, blocks):
+                return self._cache.record(name)
+            record = self._fetch(name, blocks)
+            self._cache.keep(name, record)
+            return record
+
+    def _fetch(self, name: str, blocks: Sequence[int]) -> QuadRecord:
         known = self._cache.record(name)
         path = self._cache.path(name)
         there = set(known.blocks or ()) if known and known.status == COVERED and path.exists() else set()

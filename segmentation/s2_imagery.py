@@ -192,7 +192,6 @@ class Sentinel2Imagery:
             blocks = {name: need.blocks_of(name, users[name]) for name in users if name not in failed}
             unsettled = {name: of for name, of in blocks.items() if not self._cache.is_settled(name, of)}
             for name, record in self._fetch(unsettled):
-                self._cache.keep(name, record)
                 if record.status == FAILED:
                     failed.add(name)
                 yield from settled(users[name])
@@ -242,6 +241,7 @@ class Sentinel2Imagery:
             for download in tqdm(ended, total=len(downloads), desc="tiles", unit="tile", disable=self._quiet):
                 yield downloads[download], download.result()
         finally:
+            fetcher.give_up()
             pool.shutdown(cancel_futures=True)
 
 

@@ -30,7 +30,7 @@ PLANET, SENTINEL2, FILES, STAC = "planet", "sentinel2", "files", "stac"
 # What all years of a workspace have to share: a model, and a panel, must see the same kind of imagery every year.
 _SHARED = ("imagery", "level", "bands")
 
-# No service of imagery answers more to one client.
+# Anything above is a typing error rather than a rate.
 _MOST_RPS = 1_000
 
 

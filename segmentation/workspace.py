@@ -12,13 +12,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from segmentation import leftovers
 from segmentation.errors import PipelineError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA_ROOT = REPOSITORY / "segmentation" / "data"
 DEMO_ROOT = DATA_ROOT / "demo"
 SPLITS = ("train", "val", "test")
-_PARTIAL = ".partial-"
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class YearFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the year for one process; also clears what an interrupted one left half-written.
+        """Hold the year for one process; also clears what interrupted ones left half-written, see ``leftovers``.
 
         Raises:
             PipelineError: another process works on this year, or the folder cannot be written.
@@ -86,9 +86,10 @@ class YearFolder:
                 "wait for it or stop it"
             ) from None
         try:
-            for folder in (self.path, self.quads):
-                for leftover in folder.rglob(f"{_PARTIAL}*"):
-                    leftover.unlink(missing_ok=True)
+            leftovers.clear(self.path.rglob(f"{leftovers.PREFIX}*"))
+            # Other workspaces may share the imagery, through a link too.
+            for pattern in (f"{leftovers.PREFIX}*", f"*/{leftovers.PREFIX}*"):
+                leftovers.clear(self.quads.glob(pattern))
             yield
         finally:
             lock.release()
@@ -145,12 +146,12 @@ def make_folder(path: Path) -> Path:
 def whole_file(path: Path) -> Iterator[Path]:
     """A path to write to that becomes ``path`` when the block ends well and vanishes when it does not."""
     make_folder(path.parent)
-    partial = path.with_name(f"{_PARTIAL}{os.getpid()}-{path.name}")
+    partial = leftovers.begin(path)
     try:
         yield partial
         os.replace(partial, path)  # noqa: PTH105 - Path.replace is the same call, this name says atomic
     finally:
-        partial.unlink(missing_ok=True)
+        leftovers.end(partial)
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
+from segmentation import leftovers
 from segmentation.demo import DEMO_KEY
 from segmentation.demo.api import Api
 from segmentation.demo.descriptions import PREFIX, Links
@@ -22,6 +23,7 @@ from segmentation.demo.storage import Storage
 
 def start(cache: Path, port: int, key: str, faults: Faults | None = None) -> str:
     """Start to serve in the background; returns the API's base URL."""
+    leftovers.clear(cache.rglob(f"{leftovers.PREFIX}*"))
     storage = Storage(QuadCache(cache))
     api = Api(Links(key), storage)
     answers = {"api": api.answer, "storage": storage.answer}

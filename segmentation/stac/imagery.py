@@ -198,14 +198,13 @@ class StacImagery:
         maker = CompositeMaker(self._catalogue, self._pixels, self._store, self.grid, self._choice, self._period, todo)
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="composite")
         pairs = zip(missing, squares_of(todo), strict=True)
-        making = {pool.submit(maker.make, square): (position, square) for position, square in pairs}
+        making = {pool.submit(maker.make, square): position for position, square in pairs}
         try:
             ended = as_completed(making)
             for future in tqdm(ended, total=len(making), desc="composites", unit="composite", disable=self._quiet):
-                position, square = making[future]
-                self._store.keep(square, future.result())
-                yield Prepared(position, _problem(future.result()))
+                yield Prepared(making[future], _problem(future.result()))
         finally:
+            maker.give_up()
             pool.shutdown(cancel_futures=True)
 
 

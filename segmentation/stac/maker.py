@@ -6,7 +6,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import date
-from threading import Lock
+from threading import Event, Lock
 
 import numpy as np
 import pystac
@@ -58,18 +58,34 @@ class CompositeMaker:
         self._bounds = dict(zip(squares_of(windows), _bounds_4326(windows, grid), strict=True))
         self._around, self._left = _cells(self._bounds)
         self._lock = Lock()
+        self._given_up = Event()
 
     def make(self, square: Square) -> CompositeRecord:
-        """Make a window's composite and say what has become of it."""
+        """Make a window's composite, unless another process has done so, and keep and say what has become of it.
+
+        Raises:
+            GivenUp: nobody waits any more for what another process is making.
+        """
         cell = cell_of(square)
+        try:
+            with self._store.held(square, self._given_up):
+                if not self._store.is_settled(square):
+                    self._store.keep(square, self._attempt(square, cell))
+                return self._store.record(square)
+        finally:
+            self._end(cell)
+
+    def give_up(self) -> None:
+        """Wait no more for what another process is making."""
+        self._given_up.set()
+
+    def _attempt(self, square: Square, cell: Cell) -> CompositeRecord:
         try:
             scenes = self._searches.get(cell, lambda: self._search(cell))
             return self._make(square, scenes)
         except PipelineError as error:
             log.warning("window %s: %s", "-".join(map(str, square)), error)
             return CompositeRecord(FAILED, reason=str(error))
-        finally:
-            self._end(cell)
 
     def _make(self, square: Square, scenes: Sequence[pystac.Item]) -> CompositeRecord:
         col, row, side_px = square

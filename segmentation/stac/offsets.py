@@ -95,6 +95,9 @@ class Offsets:
             )
 
     def _check(self, item: pystac.Item, listed: Reflectance) -> Checked:
+        self._records.refresh()
+        if item.id in self._records:  # another process has looked at it meanwhile
+            return Checked(**self._records.get(item.id))
         dn = self._read_coarse(item)
         seen = dn[np.isfinite(dn)]
         darkest = round(float(np.percentile(seen, _DARK_PERCENT)) * listed.scale, 4) if seen.size else None

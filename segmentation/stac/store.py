@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import rasterio
 
 from segmentation.grid import CHIP_PX, CRS, Grid
+from segmentation.locks import FolderLocks
 from segmentation.quad_cache import COVERED, NOT_COVERED
 from segmentation.quads import Pixels
 from segmentation.records import RecordFile
-from segmentation.workspace import whole_file
+from segmentation.workspace import make_folder, whole_file
 
 # As in Copernicus' cloudless mosaics: int16, reflectance x 10000, where 0 is a value and this is not.
 _SCALE, _NO_DATA = 1e-4, -32768
@@ -51,11 +54,13 @@ class SceneRecord:
 class CompositeStore:
     """A folder of composites ``COL-ROW-SIDE.tif`` with ``windows.jsonl`` and ``scenes.jsonl``.
 
-    A file that the record does not name, or names with another size, counts as not there.
+    A file that the record does not name, or names with another size, counts as not there. Several processes may fill
+    the same folder: each composite is made by one of them.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self._locks = FolderLocks(folder)
         self._windows = RecordFile(folder / "windows.jsonl")
         self._scenes = RecordFile(folder / "scenes.jsonl")
 
@@ -75,6 +80,24 @@ class CompositeStore:
             return known is not None and known.status == NOT_COVERED
         path = self.folder / f"{_name(square)}.tif"
         return path.exists() and path.stat().st_size == known.size
+
+    @contextmanager
+    def held(self, square: Square, given_up: Event) -> Iterator[None]:
+        """Hold a window, to make its composite: another process waits, and then knows what has become of it.
+
+        Args:
+            square: to hold.
+            given_up: ends the waiting from another thread.
+
+        Raises:
+            GivenUp: ``given_up`` was set while another process held the window.
+        """
+        make_folder(self.folder)
+        with self._locks.held(_name(square), given_up):
+            # Scenes last: they are kept before the windows that name them.
+            self._windows.refresh()
+            self._scenes.refresh()
+            yield
 
     def write(self, square: Square, reflectance: np.ndarray, grid: Grid) -> int:
         """Write a composite whole; its size in bytes.

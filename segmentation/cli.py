@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import NoReturn
 
@@ -183,6 +184,13 @@ def run(main: Callable[[argparse.Namespace], int], options: argparse.Namespace) 
         logging.getLogger("segmentation").info("where it happened", exc_info=True)
         print(f"error: {error} (--verbose shows where)", file=sys.stderr)
         status = REFUSED
+    except BrokenExecutor:
+        print(
+            "error: a worker process was ended from outside, most likely since memory ran out: "
+            "run the same command again to go on, with fewer --workers if it happens again",
+            file=sys.stderr,
+        )
+        status = INCOMPLETE
     except KeyboardInterrupt:
         print("interrupted: run the same command again to go on", file=sys.stderr)
         status = INTERRUPTED

@@ -1,7 +1,10 @@
 """Chips and masks of a small district, cut from hand-made quads in a complete cache."""
 
+import argparse
+import os
 import re
 import shutil
+import signal
 
 import geopandas as gpd
 import numpy as np
@@ -10,6 +13,7 @@ import rasterio
 import shapely
 from conftest import AMAZON_COL, AMAZON_ROW, world_to_mercator, write_quad
 
+from segmentation import cli
 from segmentation.cutting import BandSums, CutJob, cut
 from segmentation.dataset import Dataset, cut_windows
 from segmentation.errors import PipelineError
@@ -282,3 +286,30 @@ def test_a_key_is_asked_for_only_when_a_quad_is_missing(copied):
     (copied.year(2019).quads / MOSAIC / "680-1018.tif").unlink()
     with pytest.raises(PipelineError, match="no Planet API key"):
         imagery(copied).connect(as_windows(plan))
+
+
+class DyingReader:
+    """Reads nothing: its process is killed, as by a system that has no memory left."""
+
+    def read(self, col, row, side_px):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_is_one_line_and_the_next_run_goes_on(copied, labels, monkeypatch, capsys):
+    folder = copied.year(2019)
+    lost = next(folder.path.glob("img_dir/*/pit.tif"))
+    lost.unlink()
+
+    def main(_):
+        dataset(copied, labels)
+        return cli.DONE
+
+    monkeypatch.setattr(PlanetImagery, "reader", lambda _: DyingReader())
+    with pytest.raises(SystemExit) as left:
+        cli.run(main, argparse.Namespace(verbose=False))
+    assert left.value.code == cli.INCOMPLETE
+    told = capsys.readouterr().err
+    assert told.startswith("error: a worker process was ended from outside") and len(told.splitlines()) == 1
+    monkeypatch.undo()
+    assert dataset(copied, labels)[0].set_index("id")["status"].to_dict() == EXPECTED
+    assert lost.exists()

@@ -1,24 +1,34 @@
 """Step 1: from mining polygons and satellite imagery to an MMSegmentation dataset of one year."""
 
+from __future__ import annotations
+
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from segmentation import cli
+import geopandas as gpd
+
+from segmentation import cautions, cli
 from segmentation.chips import PUBLISHED, STRETCH
 from segmentation.dataset import cut_windows, uncut
+from segmentation.grid import Grid
 from segmentation.mosaics import LABEL_YEAR
-from segmentation.polygons import read_polygons
+from segmentation.polygons import LiteraturePolygons, read_polygons
 from segmentation.sources import add_options, check_options, open_imagery, refuse_mixture
 from segmentation.splits import SEED, read_test_ids
-from segmentation.summary import announce, failures, summarise
+from segmentation.summary import failures, summarise
 from segmentation.windows import as_windows, full_resolution, plan_windows, splits_fingerprint, write_windows
-from segmentation.workspace import keep_settings
+from segmentation.workspace import Workspace, keep_settings
+from segmentation.year_plan import YearPlan, announce
+
+# Fast Ethernet, what many a network gives one machine.
+BANDWIDTH_MBIT = 100.0
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = cli.common_options(cli.Parser(description=__doc__))
+    parser = cli.common_options(cli.Parser(description=__doc__), cli.years)
     parser.add_argument(
         "--polygons",
         type=Path,
@@ -26,7 +36,18 @@ def arguments() -> argparse.Namespace:
         help="mining polygons, any OGR format and CRS, or FILE:LAYER (default: the workspace's "
         "mining_polygons_combined.gpkg)",
     )
-    parser.add_argument("--plan", action="store_true", help="only say what would be fetched; needs no key")
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="only say what would be fetched; needs no key, and takes several years together: -year=2016-2024",
+    )
+    parser.add_argument(
+        "--bandwidth",
+        type=cli.megabits_a_second,
+        default=BANDWIDTH_MBIT,
+        metavar="MBIT",
+        help="megabits a second that --plan reckons with (default: %(default)g)",
+    )
     parser.add_argument(
         "--label-year",
         type=cli.year,
@@ -52,31 +73,30 @@ def arguments() -> argparse.Namespace:
     offered = add_options(parser)
     options = parser.parse_args()
     check_options(parser, options, offered)
+    options.years = sorted(set(options.year))
+    options.year = options.years[0]
+    if len(options.years) > 1 and not options.plan:
+        parser.error("-year names one year; several take --plan, which fetches nothing, or a loop in the shell")
+    if options.bandwidth != BANDWIDTH_MBIT and not options.plan:
+        parser.error("--bandwidth is for --plan")
     return options
 
 
 def main(options: argparse.Namespace) -> int:
     """Polygons to windows, windows to imagery, imagery to chips and masks."""
+    if options.plan:
+        return say_plan(options)
     workspace = cli.workspace(options)
     folder = workspace.year(options.year)
     with open_imagery(options, workspace) as source:
         grid = source.grid
-        polygons = read_polygons(options.polygons or workspace.polygons)
-        test_ids = read_test_ids(options.test_ids, polygons.in_belt["id"])
-        plan = plan_windows(polygons.in_belt, grid, test_ids, options.seed)
-        if options.native:
-            plan = full_resolution(plan, grid)
-        labels = polygons.all if options.year == options.label_year else None
+        polygons, plan, labels = planned(options, workspace, grid)
         made_from = {
             "polygons": polygons.fingerprint,
             "masks": labels is not None,
             "splits": splits_fingerprint(plan),
             "encoding": options.encoding,
         }
-
-        if options.plan:
-            print(announce(polygons, len(plan), source.forecast(as_windows(plan)), options.max_rps))
-            return cli.DONE
 
         refuse_mixture(workspace, options.year, source.settings())
         source.connect(as_windows(plan[uncut(plan, folder, labels is not None)]))
@@ -92,6 +112,7 @@ def main(options: argparse.Namespace) -> int:
         sent, received_mb = source.traffic.requests, source.traffic.received_bytes / 1e6
         print(f"{sent:,} requests sent, {received_mb:,.1f} MB of {footprint.unit}s received")
     print(f"chips in {folder.path / 'img_dir'}, windows in {folder.windows}")
+    warn(cautions.of_plan(plan, grid) + cautions.of_polygons(polygons.all) + cautions.of_labels(dataset.windows))
     if failures(dataset.windows):
         print(
             f"error: {failures(dataset.windows)} windows lost to failed downloads; run the same command again",
@@ -99,6 +120,43 @@ def main(options: argparse.Namespace) -> int:
         )
         return cli.INCOMPLETE
     return cli.DONE
+
+
+def say_plan(options: argparse.Namespace) -> int:
+    """Say what the years would take, and fetch nothing."""
+    workspace = cli.workspace(options)
+    plans, told = [], []
+    for year in options.years:
+        options.year = year
+        folder = workspace.year(options.year)
+        with open_imagery(options, workspace) as source:
+            polygons, plan, labels = planned(options, workspace, source.grid)
+            left = uncut(plan, folder, labels is not None)
+            forecast = source.forecast(as_windows(plan), left)
+            plans.append(YearPlan(options.year, plan["side_px"].to_numpy(), source.grid.pixel_m, left, forecast))
+            told += cautions.of_plan(plan, source.grid) + cautions.of_polygons(polygons.all)
+            told += [] if labels is None else cautions.of_labels_to_be(plan, labels)
+    print(announce(polygons, plans, options.max_rps, options.bandwidth))
+    warn(dict.fromkeys(told))
+    return cli.DONE
+
+
+def planned(
+    options: argparse.Namespace, workspace: Workspace, grid: Grid
+) -> tuple[LiteraturePolygons, gpd.GeoDataFrame, gpd.GeoDataFrame | None]:
+    """The polygons, the windows around them, and the polygons to draw into masks (None without masks)."""
+    polygons = read_polygons(options.polygons or workspace.polygons)
+    test_ids = read_test_ids(options.test_ids, polygons.in_belt["id"])
+    plan = plan_windows(polygons.in_belt, grid, test_ids, options.seed)
+    if options.native:
+        plan = full_resolution(plan, grid)
+    return polygons, plan, polygons.all if options.year == options.label_year else None
+
+
+def warn(told: Iterable[str]) -> None:
+    """Say what is most likely not what was meant, a line each."""
+    for line in told:
+        print(f"warning: {line}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -29,10 +29,23 @@ class Parser(argparse.ArgumentParser):
         self.exit(REFUSED, f"error: {message} (--help lists what there is)\n")
 
 
-def common_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Add the options that every step of a year has: the year, the workspace, processes, how much is said."""
+def common_options(
+    parser: argparse.ArgumentParser, year_type: Callable[[str], int | list[int]] | None = None
+) -> argparse.ArgumentParser:
+    """Add the options that every step of a year has: the year, the workspace, processes, how much is said.
+
+    Args:
+        parser: to add them to.
+        year_type: an argparse type instead of ``year``.
+    """
     parser.add_argument(
-        "-year", "--year", "-y", type=year, required=True, metavar="YEAR", help="the year (Planet shows 2016 to 2024)"
+        "-year",
+        "--year",
+        "-y",
+        type=year_type or year,
+        required=True,
+        metavar="YEAR",
+        help="the year (Planet shows 2016 to 2024)",
     )
     parser.add_argument("--workers", type=positive, default=os.cpu_count(), help="processes (default: %(default)s)")
     return workspace_options(parser)
@@ -82,6 +95,18 @@ def year(text: str) -> int:
     return int(text)
 
 
+def years(text: str) -> list[int]:
+    """An argparse type: one year or several, such as ``2016``, ``2016-2024`` or ``2016,2018-2020``."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        begin, end = year(first), year(last if dash else first)
+        if end < begin:
+            raise argparse.ArgumentTypeError(f"{part!r} ends before it begins")
+        found += range(begin, end + 1)
+    return found
+
+
 def level(text: str) -> int:
     """An argparse type: a level of the pixel grid, from 78 m to 0.3 m."""
     value = int(text)
@@ -114,19 +139,24 @@ def measure(text: str) -> float:
     return value
 
 
-def rate(most: float) -> Callable[[str], float]:
-    """An argparse type: how much in a given time, a number above 0, up to ``most``."""
+def requests_a_second(text: str) -> float:
+    """An argparse type: a rate of requests, from 0.01 to 1000; anything above is a typing error rather than a rate."""
+    return _rate(text, 0.01, 1000)
 
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not 0 < value <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number above 0, up to {most:,.0f}")
-        return value
 
-    return parse
+def megabits_a_second(text: str) -> float:
+    """An argparse type: a bandwidth, from 0.1 to 100,000 (100 Gbit a second)."""
+    return _rate(text, 0.1, 100_000)
+
+
+def _rate(text: str, least: float, most: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least:g} to {most:g}")
+    return value
 
 
 def several(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
@@ -186,11 +216,11 @@ def run(main: Callable[[argparse.Namespace], int], options: argparse.Namespace) 
         status = REFUSED
     except BrokenExecutor:
         print(
-            "error: a worker process was ended from outside, most likely since memory ran out: "
-            "run the same command again to go on, with fewer --workers if it happens again",
+            "error: a worker process was killed, most likely because memory ran short: run the same command again "
+            "with fewer processes (--workers) or with more memory",
             file=sys.stderr,
         )
-        status = INCOMPLETE
+        status = REFUSED
     except KeyboardInterrupt:
         print("interrupted: run the same command again to go on", file=sys.stderr)
         status = INTERRUPTED

@@ -43,6 +43,12 @@ class Windows:
     def __len__(self) -> int:
         return len(self.col)
 
+    def chosen(self, which: np.ndarray | None) -> Windows:
+        """Some of the windows, by an array of bool or of positions; None for all."""
+        if which is None:
+            return self
+        return Windows(self.col[which], self.row[which], self.side_px[which])
+
 
 @dataclass(frozen=True)
 class Grid:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 
 from segmentation.grid import Grid, Windows
@@ -64,9 +65,11 @@ class Forecast:
         pieces: needed in all.
         covered: of these, on disk.
         not_covered: known not to exist.
-        requests: to the server, at least.
-        piece_bytes: mean size of a piece.
-        kept_bytes: mean size of what is kept of it; None for all.
+        requests: to the server whose rate is limited, at least.
+        piece_bytes: mean size of what is fetched of a piece that is missing.
+        kept_bytes: mean size of what is kept of it in the end; None for all.
+        on_disk_bytes: what stays in the end of the pieces that are on disk.
+        spared: pieces that are not there and that only finished windows lie on.
     """
 
     unit: str
@@ -76,11 +79,23 @@ class Forecast:
     requests: int
     piece_bytes: float
     kept_bytes: float | None = None
+    on_disk_bytes: float = 0.0
+    spared: int = 0
 
     @property
     def missing(self) -> int:
         """Pieces to fetch."""
-        return self.pieces - self.covered - self.not_covered
+        return self.pieces - self.covered - self.not_covered - self.spared
+
+    @property
+    def download_bytes(self) -> float:
+        """To fetch in all."""
+        return self.missing * self.piece_bytes
+
+    @property
+    def disk_bytes(self) -> float:
+        """On disk in the end."""
+        return self.on_disk_bytes + self.missing * (self.piece_bytes if self.kept_bytes is None else self.kept_bytes)
 
 
 class ImagerySource(Protocol):
@@ -95,8 +110,13 @@ class ImagerySource(Protocol):
     def settings(self) -> dict[str, str | int]:
         """What the chips made from this source depend on; always ``imagery``, ``mosaic`` (its name) and ``level``."""
 
-    def forecast(self, windows: Windows) -> Forecast:
-        """What it would take to have the imagery of windows; asks no server."""
+    def forecast(self, windows: Windows, left: np.ndarray | None = None) -> Forecast:
+        """What it would take to have the imagery of windows; asks no server.
+
+        Args:
+            windows: all that are planned.
+            left: (n,) bool, those that are not finished yet; None for all.
+        """
 
     def connect(self, windows: Windows) -> None:
         """Fail early: make sure that the source can serve these windows, before anything is written."""

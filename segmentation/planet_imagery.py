@@ -16,7 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from segmentation.clouds import Choice, CloudScores
-from segmentation.grid import CRS, Grid, Windows, boxes, quad_name
+from segmentation.grid import BLOCK_PX, CRS, QUAD_PX, Grid, Windows, boxes, quad_name
 from segmentation.imagery import Footprint, Forecast, Prepared
 from segmentation.planet import PlanetClient
 from segmentation.quad_cache import COVERED, FAILED, NOT_COVERED, Quad, QuadCache, QuadRecord
@@ -32,6 +32,8 @@ _UNIT = "quad"
 
 # Planet's documentation speaks of more than 100 MB for an analytic quad.
 _TYPICAL_QUAD_BYTES = 100e6
+# Blocks of a whole quad.
+_BLOCKS = (QUAD_PX // BLOCK_PX) ** 2
 
 log = logging.getLogger(__name__)
 
@@ -89,21 +91,43 @@ class PlanetImagery:
         """Reads windows from the cached quads."""
         return QuadReader(self._cache.folder, self.grid)
 
-    def forecast(self, windows: Windows) -> Forecast:
-        """What fetching whole quads would take; the size of one is that of those on disk, or else as documented."""
-        quads = self._quads(windows)
-        known = [self._cache.record(quad) for quad in quads if self._cache.is_settled(quad)]
-        sizes = [record.size for record in known if record.status == COVERED]
-        missing = len(quads) - len(known)
-        mosaics = len(self._names) if missing else 0
+    def forecast(self, windows: Windows, left: np.ndarray | None = None) -> Forecast:
+        """What fetching would take; a block is as large as those on disk, or else as a quad is documented to be."""
+        quads, unfinished = self._quads(windows), windows.chosen(left)
+        missing = self._missing(unfinished)
+        sizes = {quad: self._cache.size_of(quad) for quad in quads}
+        there = [quad for quad in quads if quad not in missing and sizes[quad]]
+        not_covered = [quad for quad in quads if self._cache.is_not_covered(quad)]
+        block_bytes = self._block_bytes(quads)
+        fetched = [
+            _BLOCKS if blocks is None else len(self._with_known(quad, blocks)) for quad, blocks in missing.items()
+        ]
+        piece_bytes = block_bytes * (float(np.mean(fetched)) if fetched else _BLOCKS)
+        discarded = set(self._quads(unfinished)) if self._discard else set()
         return Forecast(
             unit=_UNIT,
             pieces=len(quads),
-            covered=len(sizes),
-            not_covered=len(known) - len(sizes),
-            requests=mosaics + missing * (2 + len(self._names) - 1),
-            piece_bytes=float(np.mean(sizes)) if sizes else _TYPICAL_QUAD_BYTES,
+            covered=len(there),
+            not_covered=len(not_covered),
+            requests=len(self._names) + len(missing) * (2 + len(self._names) - 1) if missing else 0,
+            piece_bytes=piece_bytes,
+            kept_bytes=0.0 if self._discard else piece_bytes,
+            on_disk_bytes=float(sum(sizes[quad] for quad in there if quad not in discarded)),
+            spared=len(quads) - len(there) - len(not_covered) - len(missing),
         )
+
+    def _block_bytes(self, quads: Sequence[Quad]) -> float:
+        """Mean size of a block, by the quads on disk."""
+        size, blocks = 0, 0
+        for quad in quads:
+            if here := self._cache.size_of(quad):
+                known = self._cache.record(quad).blocks
+                size, blocks = size + here, blocks + (_BLOCKS if known is None else len(known))
+        return size / blocks if blocks else _TYPICAL_QUAD_BYTES / _BLOCKS
+
+    def _with_known(self, quad: Quad, blocks: Sequence[int]) -> set[int]:
+        """Blocks that are needed of a quad and those that it has: all of them are fetched, see ``QuadFetcher``."""
+        return {*blocks, *(self._cache.record(quad).blocks or () if self._cache.size_of(quad) else ())}
 
     @property
     def traffic(self) -> Traffic:

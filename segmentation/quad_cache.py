@@ -113,6 +113,19 @@ class PieceCache(Generic[Piece]):
         enough = known.blocks is None or (blocks is not None and set(blocks) <= set(known.blocks))
         return unchanged and enough
 
+    def size_of(self, piece: Piece) -> int:
+        """Bytes of a piece's file, 0 where there is none or another than was checked."""
+        known = self.record(piece)
+        if known is None or known.status != COVERED or not known.size:
+            return 0
+        path = self.path(piece)
+        return known.size if path.exists() and path.stat().st_size == known.size else 0
+
+    def is_not_covered(self, piece: Piece) -> bool:
+        """Whether a piece is known not to be covered."""
+        known = self.record(piece)
+        return known is not None and known.status == NOT_COVERED
+
     def discard(self, pieces: Sequence[Piece]) -> bool:
         """Remove the files of pieces, but remember that there were some; whether that was possible.
 

@@ -116,7 +116,7 @@ class RasterImagery:
             **self._as_told,
         }
 
-    def forecast(self, windows: Windows) -> Forecast:
+    def forecast(self, windows: Windows, left: np.ndarray | None = None) -> Forecast:
         """All files are there."""
         needed = len(self._touched(windows)["name"].unique())
         return Forecast(_UNIT, pieces=needed, covered=needed, not_covered=0, requests=0, piece_bytes=0)

@@ -138,20 +138,33 @@ class Sentinel2Imagery:
         """Reads windows from the kept tiles."""
         return TileReader(self._cache.folder, self.grid)
 
-    def forecast(self, windows: Windows) -> Forecast:
-        """What fetching would take, by the typical size of the mirror's blocks."""
+    def forecast(self, windows: Windows, left: np.ndarray | None = None) -> Forecast:
+        """What fetching would take, by the typical size of the mirror's blocks; a tile's blocks that are there stay."""
         need = self._need(windows)
-        blocks = {name: need.blocks_of(name, users) for name, users in need.users().items()}
-        known = {name: self._cache.record(name) for name in blocks if self._cache.is_settled(name, blocks[name])}
-        covered = sum(record.status == COVERED for record in known.values())
-        remote = [_remote_blocks(blocks[name]) for name in blocks if name not in known]
+        unfinished = set(range(len(windows)) if left is None else np.flatnonzero(left).tolist())
+        users = need.users()
+        sizes = {name: self._cache.size_of(name) for name in users}
+        new, ours = {}, 0
+        for name, positions in users.items():
+            blocks = need.blocks_of(name, [window for window in positions if window in unfinished])
+            if blocks and not self._cache.is_settled(name, blocks):
+                kept = self._cache.record(name).blocks if sizes[name] else ()
+                new[name] = sorted(set(blocks) - set(kept))
+                ours += len(new[name])
+        remote = [_remote_blocks(blocks) for blocks in new.values()]
+        covered = sum(1 for name in users if sizes[name] and name not in new)
+        not_covered = sum(map(self._cache.is_not_covered, users))
+        pieces = max(len(new), 1)
         return Forecast(
             unit=_UNIT,
-            pieces=len(blocks),
+            pieces=len(users),
             covered=covered,
-            not_covered=len(known) - covered,
+            not_covered=not_covered,
             requests=len(BANDS) * sum(1 + len(np.unique(of[:, 0])) for of in remote),
-            piece_bytes=len(BANDS) * _TYPICAL_BLOCK_BYTES * sum(map(len, remote)) / max(len(remote), 1),
+            piece_bytes=len(BANDS) * _TYPICAL_BLOCK_BYTES * sum(map(len, remote)) / pieces,
+            kept_bytes=len(BANDS) * _TYPICAL_BLOCK_BYTES * (BLOCK_PX / _REMOTE_BLOCK_PX) ** 2 * ours / pieces,
+            on_disk_bytes=float(sum(sizes.values())),
+            spared=len(users) - covered - not_covered - len(new),
         )
 
     def connect(self, windows: Windows) -> None:

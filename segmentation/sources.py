@@ -30,9 +30,6 @@ PLANET, SENTINEL2, FILES, STAC = "planet", "sentinel2", "files", "stac"
 # What all years of a workspace have to share: a model, and a panel, must see the same kind of imagery every year.
 _SHARED = ("imagery", "level", "bands")
 
-# Anything above is a typing error rather than a rate.
-_MOST_RPS = 1_000
-
 
 @dataclass(frozen=True)
 class Source:
@@ -68,10 +65,10 @@ def add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Acti
     )
     parser.add_argument(
         "--max-rps",
-        type=cli.rate(_MOST_RPS),
+        type=cli.requests_a_second,
         default=5.0,
         metavar="N",
-        help=f"requests a second at most, above 0, up to {_MOST_RPS:,} (default: %(default)s)",
+        help="requests a second at most (default: %(default)s)",
     )
     parser.add_argument(
         "--tries", type=cli.positive, default=8, metavar="N", help="tries of a failing request (default: %(default)s)"

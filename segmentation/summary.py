@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from segmentation.dataset import Dataset
-from segmentation.imagery import Footprint, Forecast
+from segmentation.imagery import Footprint
 from segmentation.polygons import LiteraturePolygons
 from segmentation.quad_cache import FAILED, NOT_COVERED
 from segmentation.splits import leakage_m2
@@ -46,34 +46,6 @@ def summarise(polygons: LiteraturePolygons, dataset: Dataset, footprint: Footpri
     bounds = windows.geometry.bounds.to_numpy()
     leak = leakage_m2(bounds, as_windows(windows), windows["split"].to_numpy(dtype=str))
     lines.append(_line("overlap between splits", f"{leak:.0f} m2"))
-    return "\n".join(lines)
-
-
-def announce(polygons: LiteraturePolygons, windows: int, forecast: Forecast, max_rps: float) -> str:
-    """A table of what fetching a year would take; ready to print.
-
-    Args:
-        polygons: as read.
-        windows: planned around them.
-        forecast: of the imagery source.
-        max_rps: requests a second at most.
-    """
-    gigabytes = forecast.piece_bytes / 1e9
-    kept_gb = gigabytes if forecast.kept_bytes is None else forecast.kept_bytes / 1e9
-    hours = forecast.requests / max_rps / 3600
-    lines = [
-        _line("polygons read", polygons.read),
-        *(_line(f"  dropped: {reason}", count) for reason, count in polygons.dropped.items()),
-        _line("windows", windows),
-        _line(f"{forecast.unit}s needed", forecast.pieces),
-        _line("  on disk", forecast.covered),
-        _line("  known not to be covered", forecast.not_covered),
-        _line("  to fetch", forecast.missing),
-        _line(f"to download, at {gigabytes * 1e3:.0f} MB a {forecast.unit}", f"{forecast.missing * gigabytes:,.1f} GB"),
-        _line("on disk then", f"{(forecast.missing + forecast.covered) * kept_gb:,.1f} GB"),
-        _line("requests, at least", forecast.requests),
-        _line(f"time for them at {max_rps:g} a second", f"{hours:,.2f} h"),
-    ]
     return "\n".join(lines)
 
 

@@ -71,9 +71,18 @@ def test_a_threshold_lies_strictly_between_none_and_all(text):
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "1e9", "five", ""])
 def test_a_rate_is_a_number_above_zero_and_below_madness(text):
-    with pytest.raises(argparse.ArgumentTypeError, match="is no number above 0, up to 1,000"):
-        cli.rate(1000)(text)
-    assert cli.rate(1000)("0.5") == 0.5
+    for rate in (cli.requests_a_second, cli.megabits_a_second):
+        with pytest.raises(argparse.ArgumentTypeError, match="is not a number from"):
+            rate(text)
+        assert rate("0.5") == 0.5
+
+
+def test_years_are_one_or_several():
+    assert cli.years("2016") == [2016]
+    assert cli.years("2016-2018,2020") == [2016, 2017, 2018, 2020]
+    for wrong in ("2018-2016", "2016-", "2016,,2017", "all"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            cli.years(wrong)
 
 
 def test_the_demo_never_mixes_with_real_data(parser):

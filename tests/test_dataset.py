@@ -307,9 +307,9 @@ def test_a_killed_worker_is_one_line_and_the_next_run_goes_on(copied, labels, mo
     monkeypatch.setattr(PlanetImagery, "reader", lambda _: DyingReader())
     with pytest.raises(SystemExit) as left:
         cli.run(main, argparse.Namespace(verbose=False))
-    assert left.value.code == cli.INCOMPLETE
+    assert left.value.code == cli.REFUSED
     told = capsys.readouterr().err
-    assert told.startswith("error: a worker process was ended from outside") and len(told.splitlines()) == 1
+    assert told.startswith("error: a worker process was killed") and len(told.splitlines()) == 1
     monkeypatch.undo()
     assert dataset(copied, labels)[0].set_index("id")["status"].to_dict() == EXPECTED
     assert lost.exists()

@@ -158,8 +158,8 @@ def test_years_that_planet_does_not_show_are_welcome(own, tmp_path, step_1):
         (["--imagery", "scenes", "--reflectance-scale=ten"], "'ten' is no scale"),
         (["--level=14"], "Planet's basemaps are at level 15: leave out --level"),
         (["--level=3"], "3 is not between 11 and 19"),
-        (["--max-rps=0"], "argument --max-rps: '0' is no number above 0, up to 1,000"),
-        (["--max-rps=nan"], "argument --max-rps: 'nan' is no number above 0"),
+        (["--max-rps=0"], "--max-rps: '0' is not a number from 0.01 to 1000"),
+        (["--max-rps=nan"], "--max-rps: 'nan' is not a number from 0.01 to 1000"),
         (["--demo", "--imagery", "scenes"], "--demo brings its own imagery"),
     ],
 )

@@ -105,10 +105,12 @@ class StacImagery:
             "reflectance_scale": str(self._told) if self._told else "as listed",
         }
 
-    def forecast(self, windows: Windows) -> Forecast:
+    def forecast(self, windows: Windows, left: np.ndarray | None = None) -> Forecast:
         """What to expect: all bands of as many scenes as a composite takes, uncompressed; requests to the API alone."""
         squares = squares_of(windows)
-        missing = [square for square in squares if not self._store.is_settled(square)]
+        unfinished = squares_of(windows.chosen(left))
+        missing = [square for square in unfinished if not self._store.is_settled(square)]
+        settled = sum(map(self._store.is_settled, squares))
         kept = self._store.sizes(squares)
         bands = len(self._named) or len(COLOURS)
         plane_bytes = CHIP_PX**2 * 2.0
@@ -116,10 +118,12 @@ class StacImagery:
             unit="composite",
             pieces=len(squares),
             covered=len(kept),
-            not_covered=len(squares) - len(missing) - len(kept),
+            not_covered=settled - len(kept),
             requests=_TO_CONNECT + len({cell_of(square) for square in missing}) if missing else 0,
             piece_bytes=self._choice.looks * bands * plane_bytes,
             kept_bytes=float(np.mean(kept)) if kept else bands * plane_bytes,
+            on_disk_bytes=float(sum(kept)),
+            spared=len(squares) - settled - len(missing),
         )
 
     def connect(self, windows: Windows) -> None:

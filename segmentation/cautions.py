@@ -142,5 +142,5 @@ def _covered_share(plan: gpd.GeoDataFrame, labels: gpd.GeoDataFrame) -> np.ndarr
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED:,} more (windows.gpkg names all)" if len(names) > _NAMED else ""
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more

@@ -72,7 +72,7 @@ def _by_year(plans: Sequence[YearPlan], max_rps: float, bandwidth_mbit: float) -
     """A row a year; the sums stand below it."""
     unit = plans[0].forecast.unit
     columns = ("windows", "finished", f"{unit}s to fetch", "download", "on disk then", "requests", "time")
-    rows = ["".join(f"{column:>20}" for column in columns).replace(" " * 4, "year", 1)]
+    rows = ["year" + "".join(f"{column:>16}" for column in columns)]
     for plan in plans:
         forecast = plan.forecast
         values = (
@@ -84,7 +84,7 @@ def _by_year(plans: Sequence[YearPlan], max_rps: float, bandwidth_mbit: float) -
             f"{forecast.requests:,}",
             _hours(_least_h(forecast, max_rps, bandwidth_mbit)),
         )
-        rows.append("".join(f"{value:>20}" for value in values).replace(" " * 4, str(plan.year), 1))
+        rows.append(str(plan.year) + "".join(f"{value:>16}" for value in values))
     return [*rows, "", "together"]
 
 

@@ -97,6 +97,10 @@ def main(options: argparse.Namespace) -> int:
             "splits": splits_fingerprint(plan),
             "encoding": options.encoding,
         }
+        cut_as = {
+            "encoding": options.encoding,
+            "large windows": "full resolution" if options.native else "resampled",
+        }
 
         refuse_mixture(workspace, options.year, source.settings())
         source.connect(as_windows(plan[uncut(plan, folder, labels is not None)]))
@@ -104,7 +108,9 @@ def main(options: argparse.Namespace) -> int:
             keep_settings(folder.settings, source.settings() | made_from, "the dataset")
             dataset = cut_windows(plan, source, folder, labels, options.workers, options.encoding, options.quiet)
             footprint = source.footprint(as_windows(plan))
-            write_windows(folder.windows, dataset.windows, footprint, grid, source.settings())
+            write_windows(
+                folder.windows, dataset.windows, footprint, grid, source.settings() | cut_as, ground=dataset.ground
+            )
 
     print(f"{options.year}: {source.settings()['mosaic']}")
     print(summarise(polygons, dataset, footprint))

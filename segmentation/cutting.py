@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import shapely
 
 from segmentation.chips import STRETCH, encode, read_chip, write_chip
 from segmentation.grid import CHIP_PX, Grid
+from segmentation.ground import valid_ground
 from segmentation.imagery import WindowReader
 from segmentation.masks import IGNORE, MINE, draw_mask, read_mask, write_mask
 from segmentation.windows import TOO_LITTLE_DATA, WRITTEN
@@ -72,6 +74,7 @@ class Outcome:
         valid_share: of the chip's pixels.
         mine_share: of the valid pixels; None without mask.
         sums: over the chip's pixels; None without chip.
+        ground: what the chip's valid pixels cover, EPSG:3857; None without chip, and where all are valid.
     """
 
     position: int
@@ -79,6 +82,7 @@ class Outcome:
     valid_share: float = 0.0
     mine_share: float | None = None
     sums: BandSums | None = field(default=None, compare=False)
+    ground: shapely.Polygon | shapely.MultiPolygon | None = None
 
 
 def cut_batch(jobs: list[CutJob]) -> list[Outcome]:
@@ -112,4 +116,6 @@ def _outcome(job: CutJob, dn: np.ndarray, mask: np.ndarray | None) -> Outcome:
     value = np.arange(256)
     sums = BandSums(int(valid.sum()), counts @ value, counts @ value**2)
     mine_share = None if mask is None else float((mask == MINE).sum() / max((mask != IGNORE).sum(), 1))
-    return Outcome(job.position, WRITTEN, float(valid.mean()), mine_share, sums)
+    transform = job.grid.window_transform(job.col, job.row, job.side_px // CHIP_PX)
+    ground = None if valid.all() else valid_ground(valid, transform)
+    return Outcome(job.position, WRITTEN, float(valid.mean()), mine_share, sums, ground)

@@ -37,10 +37,13 @@ class Dataset:
     Attributes:
         windows: the plan with ``status``, ``valid_share`` and ``mine_share`` (NaN without mask) of each window.
         train: sums over the chips of the training split; None where it has none.
+        ground: ``id`` of each window of which some pixels are valid and others are not, and as geometry (EPSG:3857)
+            what its valid ones cover.
     """
 
     windows: gpd.GeoDataFrame
     train: BandSums | None
+    ground: gpd.GeoDataFrame
 
 
 def cut_windows(
@@ -89,7 +92,14 @@ def cut_windows(
         mine_share=np.array([outcome.mine_share for outcome in outcomes], "float64"),
     )
     sums = [o.sums for o, split in zip(outcomes, plan["split"], strict=True) if o.sums and split == "train"]
-    return Dataset(done, reduce(add, sums) if sums else None)
+    return Dataset(done, reduce(add, sums) if sums else None, _ground(plan, outcomes))
+
+
+def _ground(plan: gpd.GeoDataFrame, outcomes: list[Outcome]) -> gpd.GeoDataFrame:
+    """The valid ground of the windows that are valid in part."""
+    partly = [outcome for outcome in outcomes if outcome.ground is not None]
+    names = plan["id"].to_numpy()[[outcome.position for outcome in partly]]
+    return gpd.GeoDataFrame({"id": names}, geometry=[outcome.ground for outcome in partly], crs=CRS)
 
 
 def uncut(plan: gpd.GeoDataFrame, folder: YearFolder, masks: bool) -> np.ndarray:

@@ -18,6 +18,9 @@ from segmentation.splits import SEED, assign_splits, overlap_groups
 # A window wider than this (313 km at the equator) holds no single mine; its polygon is most likely broken.
 LARGEST_PX = 65_536
 
+# The layer of windows.gpkg with the valid ground of windows that are valid in part.
+VALID_GROUND = "valid_ground"
+
 WRITTEN = "written"
 TOO_LITTLE_DATA = "too little data"
 
@@ -107,11 +110,17 @@ def quads_by_window(windows: Windows, grid: Grid) -> pd.DataFrame:
 
 
 def write_windows(
-    path: Path, windows: gpd.GeoDataFrame, footprint: Footprint, grid: Grid, settings: dict[str, str | int]
+    path: Path,
+    windows: gpd.GeoDataFrame,
+    footprint: Footprint,
+    grid: Grid,
+    settings: dict[str, str | int],
+    *,
+    ground: gpd.GeoDataFrame,
 ) -> None:
-    """Keep what was looked at: the windows with their status, and the pieces of imagery under them (EPSG:3857).
+    """Keep what was looked at: the windows with their status, the pieces of imagery under them, their valid ground.
 
-    The second layer is named after what a piece is: ``quads``, ``files``, ``tiles``.
+    The second layer is named after what a piece is: ``quads``, ``files``, ``tiles``. All layers are in EPSG:3857.
 
     Args:
         path: of ``windows.gpkg``.
@@ -119,6 +128,8 @@ def write_windows(
         footprint: from the imagery source.
         grid: of the imagery.
         settings: of the imagery source; they become the file's metadata.
+        ground: from ``dataset.cut_windows``: ``id`` and valid ground of the windows that are valid in part. Those
+            that are valid as a whole need none, their ground is their square.
     """
     unit = footprint.unit
     touched = footprint.touched.merge(footprint.pieces[["name", "mosaic"]], on="name", how="left")
@@ -136,6 +147,7 @@ def write_windows(
     layers = [
         Layer("windows", table, "Polygon", style="windows"),
         Layer(f"{unit}s", footprint.pieces.rename(columns={"name": unit}), "Polygon", style="quads"),
+        Layer(VALID_GROUND, ground, style="valid_ground"),
     ]
     write_geopackage(path, layers, {key: str(value) for key, value in settings.items()})
 

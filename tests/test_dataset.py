@@ -184,6 +184,17 @@ def test_shares_are_those_of_the_valid_pixels(made):
     assert windows.loc[["bare", "sea"], "mine_share"].isna().all()
 
 
+def test_the_valid_ground_of_windows_that_are_valid_in_part_is_kept(cached, labels, made):
+    plan = plan_windows(frame(MINES), GRID)
+    again = cut_windows(plan, imagery(cached), made[1], labels, workers=1, quiet=True)
+    assert again.ground["id"].tolist() == ["edge"]
+    west, south, _, north = plan.set_index("id").geometry["edge"].bounds
+    east, _ = world_to_mercator(AMAZON_COL + 4096, 0)  # of the quad that is there
+    assert again.ground.geometry[0].bounds == pytest.approx((west, south, east, north), abs=1e-6)
+    assert again.ground.geometry[0].area == pytest.approx((east - west) * (north - south))
+    assert again.ground.crs == "EPSG:3857"
+
+
 def test_a_chip_names_its_window_and_mosaic(made):
     windows, folder, _ = made
     with rasterio.open(folder.chip(windows.loc["pit", "split"], "pit")) as chip:
@@ -203,7 +214,7 @@ def test_the_summary_names_what_is_missing(made):
     everything = windows.reset_index()
     polygons = LiteraturePolygons(everything, everything, read=7, repaired=0, dropped={"outside 30 N to 30 S": 1})
     train = BandSums(4, np.array([40, 80]), np.array([400, 1700]))
-    text = summarise(polygons, Dataset(everything, train), source.footprint(as_windows(everything)))
+    text = summarise(polygons, Dataset(everything, train, everything[:0]), source.footprint(as_windows(everything)))
     for line in (
         r"polygons read +7",
         r"written +4",

@@ -145,10 +145,17 @@ def test_without_a_record_of_what_was_looked_at_the_status_is_unknown():
 
 
 @pytest.mark.parametrize(
-    ("width", "valid", "status"), [(0.6, 1.0, "absent"), (0.4, 1.0, "not observed"), (1, 0.4, "not observed")]
+    ("valid_ground", "status"),
+    [
+        (square(0, 0, 0.6, 1), "absent"),
+        (square(0, 0, 0.4, 1), "not observed"),
+        (square(-2, 0, 2.4, 1) | square(0.5, 0.5, 3, 3), "absent"),
+        (square(-9, -9, 30, 30) - square(0, 0, 0.6, 1), "not observed"),
+    ],
 )
-def test_a_site_was_observed_if_at_least_half_of_it_was(width, valid, status):
-    observed = looked_at((2016, square(0), 1.0), (2017, square(0, 0, width, 1), valid))
+def test_a_site_was_observed_if_at_least_half_of_it_lies_on_valid_ground(valid_ground, status):
+    # What share of all windows around it is valid does not matter.
+    observed = looked_at((2016, square(0), 1.0), (2017, valid_ground, 0.4))
     _, history, _ = follow(panel({2016: [square(0)]}), (2016, 2017), observed)
     assert history.status.tolist() == [["mine", status]]
 

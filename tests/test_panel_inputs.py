@@ -4,7 +4,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
-from panels import follow, square, write_years
+from panels import UNIT, follow, square, write_years
 
 from segmentation.errors import PipelineError
 from segmentation.panel.inputs import YearInput, find_run_name, read_panel, year_inputs
@@ -177,20 +177,31 @@ def test_a_model_run_that_is_not_clear_is_refused(workspace, model, iteration, r
 
 @pytest.fixture
 def windows(tmp_path):
-    """Two windows that overlap, one apart, and one that was not written."""
+    """Two windows that overlap, one of them valid in its east, one apart that is valid in its west, one not written."""
     squares = [square(0, 0, 4, 4), square(2, 2, 4, 4), square(10, 0, 4, 4), square(20, 0, 4, 4)]
-    columns = {"status": ["written"] * 3 + ["not covered"], "valid_share": [1.0, 0.5, 0.8, np.nan], "mosaic": "june"}
-    frame(*squares, **columns).to_crs("EPSG:3857").to_file(tmp_path / "windows.gpkg", layer="windows")
-    return read_observed([YearInput(2016, tmp_path, tmp_path / "windows.gpkg"), YearInput(2017, tmp_path)])
+    columns = {
+        "id": list("abcd"),
+        "status": ["written"] * 3 + ["not covered"],
+        "valid_share": [1.0, 0.5, 0.8, np.nan],
+        "mosaic": ["june", "july", "june", ""],
+    }
+    path = tmp_path / "windows.gpkg"
+    frame(*squares, **columns).to_crs("EPSG:3857").to_file(path, layer="windows")
+    ground = frame(square(4, 2, 2, 4), square(10, 0, 3.2, 4), id=["b", "c"])
+    ground.to_crs("EPSG:3857").to_file(path, layer="valid_ground")
+    return read_observed([YearInput(2016, tmp_path, path), YearInput(2017, tmp_path)])
 
 
-def test_windows_are_united_where_they_overlap(windows):
+def test_the_valid_ground_of_windows_that_overlap_counts_once(windows):
     assert windows.years == {2016}
+    assert windows.notes == ()
     areas = windows.areas
     assert areas["windows"].tolist() == [2, 1]
-    assert areas["valid_share"].tolist() == pytest.approx([0.75, 0.8])
-    assert areas["mosaic"].tolist() == ["june", "june"]
-    assert areas["area"].tolist() == pytest.approx([28 * 111.3195 * 110.574, 16 * 111.3195 * 110.574], rel=1e-4)
+    assert areas["valid_share"].tolist() == pytest.approx([24 / 28, 0.8])
+    assert areas["mosaic"].tolist() == ["july; june", "june"]
+    assert areas["area"].tolist() == pytest.approx([24 * 111.3195 * 110.574, 12.8 * 111.3195 * 110.574], rel=1e-4)
+    expected = [square(0, 0, 4, 4).union(square(4, 2, 2, 4)), square(10, 0, 3.2, 4)]
+    assert shapely.area(shapely.symmetric_difference(areas.geometry.to_numpy(), expected)).max() < 1e-5 * UNIT**2
 
 
 def test_windows_that_are_none_are_refused(tmp_path):
@@ -205,14 +216,15 @@ def test_windows_that_are_none_are_refused(tmp_path):
 
 
 def test_the_share_of_a_place_that_was_observed(windows):
-    places = np.array([square(1, 1), square(9, 0, 2, 1), square(20), square(3.5, 0)])
-    shares = observed_share(places, windows, (2016, 2017))
-    assert shares[:, 0] == pytest.approx([0.75, 0.4, 0, 0.375], abs=1e-6)
+    # Within valid ground, partly within, not looked at, on an edge, in the invalid west of a window, across parts.
+    places = [square(1, 1), square(9, 0, 2, 1), square(20), square(3.5, 0), square(2.5, 4.5), square(3, 3, 2, 2)]
+    shares = observed_share(np.array(places), windows, (2016, 2017))
+    assert shares[:, 0] == pytest.approx([1, 0.5, 0, 0.5, 0, 0.75], abs=1e-6)
     assert np.isnan(shares[:, 1]).all()
 
 
 def test_the_observed_area_of_a_country_ends_at_its_border(windows):
     area = country_observed_m2(windows, COUNTRIES)
     unit = 111.3195 * 110.574
-    assert area["WST"][2016] == pytest.approx(24 * unit, rel=1e-3)
-    assert area["EST"][2016] == pytest.approx(20 * unit, rel=1e-3)
+    assert area["WST"][2016] == pytest.approx(20 * unit, rel=1e-3)
+    assert area["EST"][2016] == pytest.approx(16.8 * unit, rel=1e-3)

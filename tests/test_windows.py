@@ -13,6 +13,7 @@ from segmentation.grid import Grid, boxes, quad_name
 from segmentation.imagery import Footprint
 from segmentation.quad_cache import NOT_COVERED
 from segmentation.windows import (
+    VALID_GROUND,
     WRITTEN,
     as_windows,
     full_resolution,
@@ -108,7 +109,8 @@ def test_what_was_seen_is_kept_and_read_again(tmp_path, plan):
     )
     path = tmp_path / "2019" / "windows.gpkg"
     footprint = Footprint("quad", quads, quads_by_window(as_windows(cut), GRID))
-    write_windows(path, cut, footprint, GRID, {"mosaic": "m", "level": "15"})
+    seen = gpd.GeoDataFrame({"id": ["1"]}, geometry=[cut.geometry[1].buffer(-100)], crs="EPSG:3857")
+    write_windows(path, cut, footprint, GRID, {"mosaic": "m", "level": "15"}, ground=seen)
 
     again = read_windows(path, 2019)
     kept = ["id", "split", "group", "col", "row", "side_px", "status", "valid_share"]
@@ -122,6 +124,10 @@ def test_what_was_seen_is_kept_and_read_again(tmp_path, plan):
     assert shapely.equals(again.geometry.values, cut.geometry.values).all()
     assert pyogrio.list_layers(path)[:2, 0].tolist() == ["windows", "quads"]
     assert read_metadata(path)["mosaic"] == "m"
+    kept_ground = gpd.read_file(path, layer=VALID_GROUND)
+    assert kept_ground["id"].tolist() == ["1"]
+    assert kept_ground.crs == "EPSG:3857"
+    assert shapely.equals(kept_ground.geometry.values, seen.geometry.values).all()
 
 
 def test_a_year_that_step_one_has_not_seen_is_told_what_to_do(tmp_path):

@@ -24,7 +24,7 @@ from segmentation.panel.inputs import YearInput, find_run_name, read_panel, year
 from segmentation.panel.layers import write_panel, write_year
 from segmentation.panel.observed import Observed, read_observed
 from segmentation.panel.plot import plot_countries
-from segmentation.panel.report import say_filter, say_input, say_panel
+from segmentation.panel.report import say_filter, say_input, say_notes, say_panel
 from segmentation.panel.sites import find_sites
 from segmentation.panel.tables import country_years, write_table
 from segmentation.panel.temporal import confirmed, consecutive_neighbours, consecutive_overlaps, year_rows
@@ -87,8 +87,9 @@ def main(options: argparse.Namespace) -> int:
 
     years = tuple(source.year for source in inputs)
     polygons, accounts = read_panel(inputs, countries)
-    observed = read_observed(inputs)
+    observed = read_observed(inputs, quiet=options.quiet)
     say_input(inputs, accounts, [year for part in options.years for year in part])
+    say_notes(observed.notes)
     polygons, overlaps = _filter(polygons, years, observed, options)
     sites = find_sites(*(polygons[name].to_numpy() for name in ("geometry", "year", "area")), overlaps)
     metadata = _metadata(options, inputs, run)

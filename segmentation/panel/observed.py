@@ -1,23 +1,34 @@
-"""What was looked at in a year, so that "no polygon" is not taken for "no mine"."""
+"""What was looked at in a year, so that "no polygon" is not taken for "no mine".
+
+What counts is the valid ground, pixel by pixel: where a window has no data, nobody looked. Ground that several windows
+show counts once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyproj
 import shapely
-from pyogrio.errors import DataLayerError, DataSourceError
 
 from segmentation.attributes import EQUAL_AREA_CRS
-from segmentation.errors import PipelineError
+from segmentation.connections import connected_groups
+from segmentation.grid import CRS as MERCATOR
+from segmentation.panel.ground import YearGround, read_ground
+from segmentation.panel.groups import unite_groups
 from segmentation.panel.inputs import YearInput
-from segmentation.windows import WRITTEN, read_windows
+from segmentation.vectors import projected
 
 _COLUMNS = ["year", "mosaic", "windows", "valid_share", "area", "geometry"]
+_TYPES = {"year": "int32", "mosaic": object, "windows": "int32", "valid_share": "float64", "area": "float64"}
+# All three projections are cylindrical: edges along pixels stay what they are.
+_TO_EQUAL_AREA = pyproj.Transformer.from_crs(MERCATOR, EQUAL_AREA_CRS, always_xy=True)
+_TO_DEGREES = pyproj.Transformer.from_crs(MERCATOR, "EPSG:4326", always_xy=True)
 
 
 @dataclass(frozen=True)
@@ -25,74 +36,69 @@ class Observed:
     """What was looked at.
 
     Attributes:
-        areas: a row a connected area of a year: ``year``, ``mosaic``; ``windows``, how many were united;
-            ``valid_share``, their mean share of valid pixels, weighted by area; ``area`` in m2 (EPSG:6933);
-            ``geometry`` (EPSG:4326).
+        areas: a row a connected group of windows of a year: ``year``; ``mosaic``, all there are, separated by
+            semicolons; ``windows``, how many they are; ``valid_share``, how much of the ground under them is valid,
+            each ground once; ``area`` of the valid ground in m2 (EPSG:6933); ``geometry``, the valid ground
+            (EPSG:4326).
         years: of which it is known.
+        notes: what there is to say about where it comes from.
     """
 
     areas: gpd.GeoDataFrame
     years: frozenset[int]
+    notes: tuple[str, ...] = ()
 
 
-def read_observed(inputs: Sequence[YearInput]) -> Observed:
-    """The observed areas of all years whose windows are known: those written, united where they overlap.
+def read_observed(inputs: Sequence[YearInput], *, quiet: bool = False) -> Observed:
+    """The valid ground of all years whose windows are known: that of windows written, each ground once.
 
     Raises:
-        PipelineError: a file of windows is not there, or is none.
+        PipelineError: a file of windows is not there, or is none, or a chip that is needed is damaged.
     """
     known = sorted((source for source in inputs if source.windows), key=lambda source: source.year)
-    areas = [_observed(_read(source.windows, source.year), source.year) for source in known]
-    nothing = gpd.GeoDataFrame({"status": [], "mosaic": []}, geometry=[], crs=EQUAL_AREA_CRS)
-    table = pd.concat(areas or [_observed(nothing, 0)], ignore_index=True)
-    return Observed(gpd.GeoDataFrame(table, crs="EPSG:4326"), frozenset(source.year for source in known))
+    grounds = [read_ground(source.windows, source.year, quiet=quiet) for source in known]
+    with ThreadPoolExecutor() as pool:
+        tables = list(pool.map(_observed, grounds, [source.year for source in known]))
+    nothing = gpd.GeoDataFrame({name: [] for name in _COLUMNS[:-1]}, geometry=[], crs="EPSG:4326").astype(_TYPES)
+    areas = gpd.GeoDataFrame(pd.concat(tables or [nothing], ignore_index=True), crs="EPSG:4326")
+    notes = tuple(note for ground in grounds for note in ground.notes)
+    return Observed(areas, frozenset(source.year for source in known), notes)
 
 
-def _read(path: Path, year: int) -> gpd.GeoDataFrame:
-    try:
-        windows = read_windows(path, year)
-    except (DataSourceError, DataLayerError) as error:
-        raise PipelineError(f"cannot read the windows of {year} from {path}: {error}") from None
-    if missing := {"status", "valid_share", "mosaic"} - set(windows.columns):
-        raise PipelineError(f"{path} is no windows.gpkg of step 1: it lacks {', '.join(sorted(missing))}")
-    return windows
-
-
-def _observed(windows: gpd.GeoDataFrame, year: int) -> gpd.GeoDataFrame:
-    # A rectangle in Web Mercator is one in degrees and in the equal-area projection as well.
-    seen = windows[windows["status"] == WRITTEN].to_crs(EQUAL_AREA_CRS)
-    parts = []
-    for mosaic, group in seen.groupby(seen["mosaic"].fillna("")):
-        united = shapely.get_parts(shapely.disjoint_subset_union_all(group.geometry.to_numpy()))
-        order = np.lexsort(shapely.bounds(united)[:, :2].T)
-        parts.append(_describe(united[order], group, str(mosaic)))
-    empty = gpd.GeoDataFrame({name: [] for name in _COLUMNS[:-1]}, geometry=[], crs=EQUAL_AREA_CRS)
-    table = pd.concat(parts, ignore_index=True) if parts else empty
-    types = {"mosaic": object, "windows": "int32", "valid_share": "float64", "area": "float64"}
-    return table.assign(year=year).astype({"year": "int32"} | types)[_COLUMNS].to_crs("EPSG:4326")
-
-
-def _describe(areas: np.ndarray, windows: gpd.GeoDataFrame, mosaic: str) -> gpd.GeoDataFrame:
-    area, window = shapely.STRtree(windows.geometry.to_numpy()).query(areas, predicate="intersects")
-    weight = windows.area.to_numpy()[window]
-    valid = windows["valid_share"].to_numpy("float64")[window]
-    total = np.bincount(area, weight, minlength=len(areas))
-    return gpd.GeoDataFrame(
+def _observed(ground: YearGround, year: int) -> gpd.GeoDataFrame:
+    """A row a connected group of windows that shows anything, from south to north."""
+    known = ~shapely.is_missing(ground.valid)
+    windows, valid = ground.windows[known], ground.valid[known]
+    squares = windows.geometry.to_numpy()
+    group = connected_groups(len(squares), *shapely.STRtree(squares).query(squares))
+    count = int(group.max(initial=-1)) + 1
+    seen = unite_groups(valid, group, count)
+    area = shapely.area(projected(seen, _TO_EQUAL_AREA))
+    looked_at = shapely.area(projected(unite_groups(squares, group, count), _TO_EQUAL_AREA))
+    table = gpd.GeoDataFrame(
         {
-            "mosaic": mosaic,
-            "windows": np.bincount(area, minlength=len(areas)),
-            "valid_share": np.bincount(area, weight * valid, minlength=len(areas)) / total,
-            "area": shapely.area(areas),
+            "year": np.full(count, year),
+            "mosaic": _mosaics(windows["mosaic"].fillna(""), group, count),
+            "windows": np.bincount(group, minlength=count),
+            "valid_share": area / looked_at,
+            "area": area,
         },
-        geometry=areas,
-        crs=windows.crs,
-    )
+        geometry=projected(seen, _TO_DEGREES),
+        crs="EPSG:4326",
+    ).astype(_TYPES)
+    order = np.lexsort(table.geometry.bounds[["minx", "miny"]].to_numpy().T)
+    return table.iloc[order]
+
+
+def _mosaics(mosaic: pd.Series, group: np.ndarray, count: int) -> np.ndarray:
+    """The mosaics of every group of windows, separated by semicolons: (count,) str."""
+    pairs = pd.DataFrame({"group": group, "mosaic": mosaic.to_numpy(object)}).drop_duplicates()
+    joined = pairs.sort_values(["group", "mosaic"]).groupby("group")["mosaic"].agg("; ".join)
+    return joined.reindex(range(count), fill_value="").to_numpy(object)
 
 
 def observed_share(places: np.ndarray, observed: Observed, years: Sequence[int]) -> np.ndarray:
     """How much of each place was seen in each year.
-
-    Within a window nothing says where its valid pixels are, so its valid share counts for all of it alike.
 
     Args:
         places: (s,) polygons, EPSG:4326.
@@ -107,20 +113,20 @@ def observed_share(places: np.ndarray, observed: Observed, years: Sequence[int])
     for column, year in enumerate(years):
         if year not in observed.years:
             continue
-        there = observed.areas[observed.areas["year"] == year]
-        areas, valid = there.geometry.to_numpy(), there["valid_share"].to_numpy()
-        inside = tree.query(areas, predicate="covers")
-        meeting = tree.query(areas, predicate="intersects")
+        # Parts do not overlap. One by one, a place is cut by those that it meets, not by a whole group's ground.
+        ground = shapely.get_parts(observed.areas.geometry[observed.areas["year"] == year].to_numpy())
+        inside = tree.query(ground, predicate="covers")
+        meeting = tree.query(ground, predicate="intersects")
         edge = meeting[:, ~np.isin(_key(meeting, len(places)), _key(inside, len(places)))]
         # Areas in square degrees: within one place only their ratio counts.
-        part = shapely.area(shapely.intersection(areas[edge[0]], places[edge[1]])) / size[edge[1]]
-        seen = np.bincount(inside[1], valid[inside[0]], minlength=len(places))
-        shares[:, column] = np.minimum(seen + np.bincount(edge[1], part * valid[edge[0]], minlength=len(places)), 1)
+        part = shapely.area(shapely.intersection(ground[edge[0]], places[edge[1]])) / size[edge[1]]
+        seen = np.bincount(inside[1], minlength=len(places)) + np.bincount(edge[1], part, minlength=len(places))
+        shares[:, column] = np.minimum(seen, 1)
     return shares
 
 
 def country_observed_m2(observed: Observed, countries: gpd.GeoDataFrame) -> pd.Series:
-    """Observed area by ``iso_a3`` and ``year``, in square metres; what lies outside all countries does not count."""
+    """Valid ground by ``iso_a3`` and ``year``, in square metres; what lies outside all countries does not count."""
     lands = countries[["iso_a3", "geometry"]].explode(ignore_index=True)
     areas, tree = observed.areas.geometry.to_numpy(), observed.areas.sindex
     land, inside = tree.query(lands.geometry, predicate="covers")

@@ -34,6 +34,12 @@ def say_input(inputs: Sequence[YearInput], accounts: dict[int, Account], wanted:
         print(f"no windows of {_listed(unknown)}: what was looked at is unknown, sites without polygon count as closed")
 
 
+def say_notes(notes: Sequence[str]) -> None:
+    """Say what there is to say about where something comes from, a line each."""
+    for note in notes:
+        print(note)
+
+
 def say_filter(
     polygons: gpd.GeoDataFrame, years: Sequence[int], stays: np.ndarray, observed: Observed, buffer_m: float
 ) -> None:

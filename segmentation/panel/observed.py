@@ -20,7 +20,7 @@ from segmentation.attributes import EQUAL_AREA_CRS
 from segmentation.connections import connected_groups
 from segmentation.grid import CRS as MERCATOR
 from segmentation.panel.ground import YearGround, read_ground
-from segmentation.panel.groups import unite_groups
+from segmentation.panel.groups import in_threads, unite_groups
 from segmentation.panel.inputs import YearInput
 from segmentation.vectors import projected
 
@@ -93,8 +93,13 @@ def _observed(ground: YearGround, year: int) -> gpd.GeoDataFrame:
 def _mosaics(mosaic: pd.Series, group: np.ndarray, count: int) -> np.ndarray:
     """The mosaics of every group of windows, separated by semicolons: (count,) str."""
     pairs = pd.DataFrame({"group": group, "mosaic": mosaic.to_numpy(object)}).drop_duplicates()
-    joined = pairs.sort_values(["group", "mosaic"]).groupby("group")["mosaic"].agg("; ".join)
-    return joined.reindex(range(count), fill_value="").to_numpy(object)
+    names = np.full(count, "", dtype=object)
+    # Nearly all groups have one mosaic; pandas takes its time for each that is joined.
+    alone = ~pairs["group"].duplicated(keep=False)
+    names[pairs.loc[alone, "group"]] = pairs.loc[alone, "mosaic"]
+    joined = pairs[~alone].sort_values(["group", "mosaic"]).groupby("group")["mosaic"].agg("; ".join)
+    names[joined.index] = joined
+    return names
 
 
 def observed_share(places: np.ndarray, observed: Observed, years: Sequence[int]) -> np.ndarray:
@@ -119,7 +124,7 @@ def observed_share(places: np.ndarray, observed: Observed, years: Sequence[int])
         meeting = tree.query(ground, predicate="intersects")
         edge = meeting[:, ~np.isin(_key(meeting, len(places)), _key(inside, len(places)))]
         # Areas in square degrees: within one place only their ratio counts.
-        part = shapely.area(shapely.intersection(ground[edge[0]], places[edge[1]])) / size[edge[1]]
+        part = in_threads(_shared_area, ground[edge[0]], places[edge[1]]) / size[edge[1]]
         seen = np.bincount(inside[1], minlength=len(places)) + np.bincount(edge[1], part, minlength=len(places))
         shares[:, column] = np.minimum(seen, 1)
     return shares
@@ -142,6 +147,10 @@ def country_observed_m2(observed: Observed, countries: gpd.GeoDataFrame) -> pd.S
         }
     )
     return table.groupby(["iso_a3", "year"])["area"].sum()
+
+
+def _shared_area(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return shapely.area(shapely.intersection(first, second))
 
 
 def _key(pairs: np.ndarray, width: int) -> np.ndarray:

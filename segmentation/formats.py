@@ -14,6 +14,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 
 from segmentation.errors import PipelineError
 from segmentation.geopackage import DATE_COLUMNS, Layer, write_geopackage
+from segmentation.provenance import PARQUET_PREFIX
 from segmentation.workspace import whole_file
 
 GPKG, PARQUET, FGB = "gpkg", "parquet", "fgb"
@@ -26,7 +27,7 @@ def write_polygons(path: Path, layer: Layer, metadata: Mapping[str, str], format
     Args:
         path: of the GeoPackage; the others stand beside it and differ in their suffix.
         layer: the polygons, EPSG:4326.
-        metadata: texts by name; in the GeoPackage and in the GeoParquet file's own metadata.
+        metadata: texts by name; in the file's own metadata, whatever its format.
         formats: of ``FORMATS``.
 
     Returns:
@@ -43,7 +44,7 @@ def write_polygons(path: Path, layer: Layer, metadata: Mapping[str, str], format
         elif name == PARQUET:
             _write_parquet(target, layer.frame, metadata)
         else:
-            _write_flatgeobuf(target, layer)
+            _write_flatgeobuf(target, layer, metadata)
         written.append(target)
     return written
 
@@ -55,17 +56,24 @@ def _write_parquet(path: Path, frame: gpd.GeoDataFrame, metadata: Mapping[str, s
         with whole_file(path) as partial:
             frame.to_parquet(partial, index=False, schema_version="1.1.0", write_covering_bbox=True)
             table = pq.read_table(partial)
-            described = table.schema.metadata | {f"mining:{key}": text for key, text in sorted(metadata.items())}
+            described = table.schema.metadata | {
+                f"{PARQUET_PREFIX}{key}": text for key, text in sorted(metadata.items())
+            }
             pq.write_table(table.replace_schema_metadata(described), partial)
     except pa.ArrowException as error:
         raise PipelineError(f"cannot write {path}: {error}; is the disk full?") from None
 
 
-def _write_flatgeobuf(path: Path, layer: Layer) -> None:
+def _write_flatgeobuf(path: Path, layer: Layer, metadata: Mapping[str, str]) -> None:
     try:
         with whole_file(path) as partial:
             pyogrio.write_dataframe(
-                layer.frame, partial, layer=layer.name, driver="FlatGeobuf", geometry_type=layer.geometry_type
+                layer.frame,
+                partial,
+                layer=layer.name,
+                driver="FlatGeobuf",
+                geometry_type=layer.geometry_type,
+                layer_metadata=dict(sorted(metadata.items())) or None,
             )
     except (DataSourceError, DataLayerError) as error:
         raise PipelineError(f"cannot write {path}: {error}; is the disk full?") from None

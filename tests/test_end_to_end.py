@@ -16,6 +16,7 @@ from segmentation.api_key import KEY_NAMES
 from segmentation.demo import DEMO_KEY, standin
 from segmentation.demo.sites import literature_polygons
 from segmentation.masks import IGNORE
+from segmentation.provenance import COMPARED
 from segmentation.workspace import REPOSITORY, Workspace
 
 YEAR = 2019
@@ -272,6 +273,14 @@ def test_step_3_writes_polygons_with_their_attributes(step_3):
     metadata = pyogrio.read_info(path, layer="mining_polygons")["layer_metadata"]
     assert metadata["iteration"] == str(ITERATIONS)
     assert metadata["mosaic"] == "planet_medres_normalized_analytic_2019-06_2019-11_mosaic"
+    # What the panel compares years by, but for what this source does not say.
+    assert set(COMPARED) - metadata.keys() <= {
+        "checkpoint sha256",
+        "precision",
+        "temporal filter",
+        "bands",
+        "synthetic",
+    }
 
 
 def test_another_threshold_needs_no_second_inference(step_1, step_3, checkpoint, tmp_path):

@@ -17,11 +17,11 @@ import numpy as np
 from segmentation import cli
 from segmentation.countries import read_countries
 from segmentation.errors import PipelineError
-from segmentation.geopackage import read_metadata
 from segmentation.panel.groups import no_search_for_cycles, unite_groups
 from segmentation.panel.history import site_years
 from segmentation.panel.inputs import YearInput, find_run_name, read_panel, year_inputs
 from segmentation.panel.layers import write_panel, write_year
+from segmentation.panel.making import Making, read_making
 from segmentation.panel.observed import Observed, read_observed
 from segmentation.panel.plot import plot_countries
 from segmentation.panel.report import say_filter, say_input, say_notes, say_panel
@@ -29,6 +29,7 @@ from segmentation.panel.sites import find_sites
 from segmentation.panel.tables import country_years, write_table
 from segmentation.panel.temporal import confirmed, consecutive_neighbours, consecutive_overlaps, year_rows
 from segmentation.panel.webmap import write_map
+from segmentation.provenance import marked
 from segmentation.workspace import Workspace
 
 _FROM_FILES = "files"
@@ -70,6 +71,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--no-filter", action="store_true", help="keep what no neighbouring year confirms (default: no)"
     )
+    parser.add_argument(
+        "--mixed",
+        action="store_true",
+        help="join years of another model, threshold, outline, overlap rule or imagery (default: refuse)",
+    )
     parser.add_argument("--countries", type=Path, metavar="FILE", help="country borders (default: Natural Earth 1:10m)")
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FOLDER", help="(default: segmentation/panel/<model run> in the workspace)"
@@ -82,6 +88,7 @@ def main(options: argparse.Namespace) -> int:
     """Read, filter, connect, write."""
     workspace = cli.workspace(options)
     run, inputs = _inputs(options, workspace)
+    making = read_making(inputs, mixed=options.mixed, demo=options.demo)
     folder = options.output or workspace.panel(run or _FROM_FILES)
     countries = read_countries(options.countries)
 
@@ -89,23 +96,24 @@ def main(options: argparse.Namespace) -> int:
     polygons, accounts = read_panel(inputs, countries)
     observed = read_observed(inputs, quiet=options.quiet)
     say_input(inputs, accounts, [year for part in options.years for year in part])
-    say_notes(observed.notes)
+    say_notes((*making.notes, *observed.notes))
     polygons, overlaps = _filter(polygons, years, observed, options)
     sites = find_sites(*(polygons[name].to_numpy() for name in ("geometry", "year", "area")), overlaps)
-    metadata = _metadata(options, inputs, run)
+    own = _metadata(options, inputs, run)
+    metadata = making.metadata | own
     with ThreadPoolExecutor(1) as aside:
         # GEOS works without Python's lock: meanwhile files are written.
         places = aside.submit(unite_groups, polygons.geometry.to_numpy(), sites.of_polygon, len(sites))
-        written = _write_years(workspace, run, folder, inputs, polygons, metadata)
+        written = _write_years(workspace, run, folder, inputs, polygons, making, own)
         written += [folder / name for name in ("panel.gpkg", "area_by_year.png", "map.html")]
         history, site_table = write_panel(
             folder / "panel.gpkg", polygons, years, sites, places.result, overlaps, observed, metadata
         )
     by_country = country_years(polygons, history, observed, countries)
-    written += write_table(folder / "country_years", by_country)
-    written += write_table(folder / "site_years", site_years(history))
-    plot_countries(by_country, folder / "area_by_year.png")
-    write_map(folder / "map.html", polygons, site_table, history, by_country, countries)
+    written += write_table(folder / "country_years", by_country, metadata)
+    written += write_table(folder / "site_years", site_years(history), metadata)
+    plot_countries(by_country, folder / "area_by_year.png", marked("", making.synthetic))
+    write_map(folder / "map.html", polygons, site_table, history, by_country, countries, making.synthetic)
     say_panel(polygons, history, by_country, site_table, written)
     return cli.DONE
 
@@ -162,13 +170,18 @@ def _write_years(
     folder: Path,
     inputs: Sequence[YearInput],
     polygons: gpd.GeoDataFrame,
-    metadata: Mapping[str, str],
+    making: Making,
+    own: Mapping[str, str],
 ) -> list[Path]:
-    """A file a year with the published columns: beside step 3's, or in the panel's folder."""
+    """A file a year with the published columns: beside step 3's, or in the panel's folder.
+
+    Each says how its own year was made, and what the panel (``own``) has added.
+    """
     written = []
     rows = year_rows(polygons["year"].to_numpy(), tuple(source.year for source in inputs))
     for source in inputs:
         table = polygons.iloc[rows[source.year]]
+        metadata = making.of_year(source.year) | own
         if run is None:
             target = folder / f"global_mining_polygons_{source.year}_postprocessed.gpkg"
             write_year(target, table, metadata)
@@ -176,7 +189,7 @@ def _write_years(
             year = workspace.year(source.year)
             target = year.postprocessed(run)
             with year.locked():
-                write_year(target, table, read_metadata(source.polygons) | metadata)
+                write_year(target, table, metadata)
         written.append(target)
     return written
 

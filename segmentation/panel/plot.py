@@ -13,7 +13,7 @@ _SEEN, _UNSEEN, _NONE = "#d95f0e", "#8c6bb1", "#e6e6e6"
 _PANELS, _COLUMNS = 9, 3
 
 
-def plot_countries(table: pd.DataFrame, path: Path) -> None:
+def plot_countries(table: pd.DataFrame, path: Path, title: str = "") -> None:
     """Draw a panel a country.
 
     What was seen stands in full bars. Hatched on top is what was not looked at that year, with its area when
@@ -22,6 +22,7 @@ def plot_countries(table: pd.DataFrame, path: Path) -> None:
     Args:
         table: as from ``tables.country_years``.
         path: of the PNG.
+        title: above all of it; none for none.
     """
     import matplotlib as mpl
 
@@ -43,6 +44,8 @@ def plot_countries(table: pd.DataFrame, path: Path) -> None:
         lowest = [axis for axis in axes[:, column] if axis.get_visible()][-1:]
         for axis in lowest:
             axis.tick_params(labelbottom=True)
+    if title:
+        figure.suptitle(title, fontsize=11)
     figure.supylabel("mining area, km²", fontsize=10)
     figure.legend(handles=_legend(table), loc="outside lower center", ncols=3, frameon=False, fontsize=10)
     with whole_file(path) as partial:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import geopandas as gpd
@@ -11,6 +12,7 @@ import pandas as pd
 from segmentation.panel.history import ABSENT, History
 from segmentation.panel.observed import Observed, country_observed_m2
 from segmentation.panel.sites import Sites
+from segmentation.provenance import PARQUET_PREFIX, SYNTHETIC, with_mark
 from segmentation.workspace import whole_file
 
 _COUNTRY = ["iso_a3", "country_name"]
@@ -161,12 +163,20 @@ def _site_sums(polygons: gpd.GeoDataFrame, history: History) -> pd.DataFrame:
     return frame.groupby(_BY).sum()
 
 
-def write_table(path: Path, table: pd.DataFrame) -> list[Path]:
-    """Write a table twice, whole: as CSV and as Parquet, under ``path`` with either suffix."""
+def write_table(path: Path, table: pd.DataFrame, metadata: Mapping[str, str]) -> list[Path]:
+    """Write a table twice, whole: as CSV and as Parquet, under ``path`` with either suffix.
+
+    Args:
+        path: without suffix.
+        table: what of synthetic imagery goes out with a column that says so.
+        metadata: texts by name, for the Parquet file's own metadata; CSV has none.
+    """
     import pyarrow as pa
     from pyarrow import csv, parquet
 
-    content = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata()
+    described = {f"{PARQUET_PREFIX}{name}": text for name, text in sorted(metadata.items())}
+    columns = with_mark(table, metadata.get(SYNTHETIC))
+    content = pa.Table.from_pandas(columns, preserve_index=False).replace_schema_metadata(described)
     written = [path.with_suffix(".csv"), path.with_suffix(".parquet")]
     for target, write in zip(written, (csv.write_csv, parquet.write_table), strict=True):
         with whole_file(target) as partial:

@@ -17,6 +17,7 @@ import shapely
 
 from segmentation.grid import CRS as MERCATOR
 from segmentation.panel.history import ABSENT, MINE, NOT_OBSERVED, UNKNOWN, History
+from segmentation.provenance import marked
 from segmentation.workspace import whole_file
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def write_map(
     history: History,
     table: pd.DataFrame,
     countries: gpd.GeoDataFrame,
+    synthetic: str | None = None,
 ) -> None:
     """Write the map.
 
@@ -83,12 +85,15 @@ def write_map(
         history: of the sites, with areas.
         table: as from ``tables.country_years``.
         countries: as from ``countries.read_countries``, the background.
+        synthetic: what the files say of synthetic imagery; None for real imagery.
     """
     from bokeh.embed import file_html
     from bokeh.resources import INLINE
 
     content = _choose(polygons, sites, history)
-    page = file_html(_layout(content, table, countries), INLINE, title="Mining areas by year")
+    title = "Mining areas by year"
+    layout = _layout(content, table, countries, marked("", synthetic))
+    page = file_html(layout, INLINE, title=f"{title} (synthetic)" if synthetic else title)
     with whole_file(path) as partial:
         partial.write_text(page, encoding="utf-8")
 
@@ -102,7 +107,7 @@ def _choose(polygons: gpd.GeoDataFrame, sites: gpd.GeoDataFrame, history: Histor
     return MapContent(sites.iloc[chosen].to_crs(MERCATOR), outlines, history, chosen)
 
 
-def _layout(content: MapContent, table: pd.DataFrame, countries: gpd.GeoDataFrame) -> Column:
+def _layout(content: MapContent, table: pd.DataFrame, countries: gpd.GeoDataFrame, warning: str) -> Column:
     from bokeh.layouts import column, row
     from bokeh.models import CategoricalSlider, CDSView, CustomJS, Div, IndexFilter, Select
 
@@ -115,7 +120,7 @@ def _layout(content: MapContent, table: pd.DataFrame, countries: gpd.GeoDataFram
     _draw_outlines(figure, outlines, views["outlines"])
     _draw_marks(figure, marks, views["marks"])
 
-    titles = _titles(table)
+    titles = _titles(table, warning)
     title = Div(text=titles[years[-1]], styles={"font-size": "15px"}, name="title")
     slider = CategoricalSlider(categories=years, value=years[-1], title="year", width=420, name="year")
     rows = {"outline_rows": outline_rows, "mark_rows": mark_rows, "titles": titles}
@@ -250,11 +255,12 @@ def _draw_marks(figure: Figure, source: ColumnDataSource, view: CDSView) -> None
     figure.add_tools(HoverTool(renderers=[drawn], tooltips=tips))
 
 
-def _titles(table: pd.DataFrame) -> dict[str, str]:
+def _titles(table: pd.DataFrame, warning: str) -> dict[str, str]:
+    end = f"<br><b>{warning}</b>" if warning else ""
     total = table.groupby("year")[["polygons", "area_km2", "sites_not_observed"]].sum()
     return {
         str(row.Index): f"<b>{row.Index}</b>: {row.polygons:,.0f} mining polygons, {row.area_km2:,.1f} km², "
-        f"sites not observed: {row.sites_not_observed:,.0f}"
+        f"sites not observed: {row.sites_not_observed:,.0f}{end}"
         for row in total.itertuples()
     }
 

@@ -15,6 +15,7 @@ from segmentation.dataset import cut_windows, uncut
 from segmentation.grid import Grid
 from segmentation.mosaics import LABEL_YEAR
 from segmentation.polygons import LiteraturePolygons, read_polygons
+from segmentation.provenance import SYNTHETIC, marked
 from segmentation.sources import add_options, check_options, open_imagery, refuse_mixture
 from segmentation.splits import SEED, read_test_ids
 from segmentation.summary import failures, summarise
@@ -102,7 +103,7 @@ def main(options: argparse.Namespace) -> int:
             "large windows": "full resolution" if options.native else "resampled",
         }
 
-        refuse_mixture(workspace, options.year, source.settings())
+        refuse_mixture(workspace, options.year, source.settings() | made_from)
         source.connect(as_windows(plan[uncut(plan, folder, labels is not None)]))
         with folder.locked():
             keep_settings(folder.settings, source.settings() | made_from, "the dataset")
@@ -112,7 +113,7 @@ def main(options: argparse.Namespace) -> int:
                 folder.windows, dataset.windows, footprint, grid, source.settings() | cut_as, ground=dataset.ground
             )
 
-    print(f"{options.year}: {source.settings()['mosaic']}")
+    print(marked(f"{options.year}: {source.settings()['mosaic']}", source.settings().get(SYNTHETIC)))
     print(summarise(polygons, dataset, footprint))
     if source.traffic is not None:
         sent, received_mb = source.traffic.requests, source.traffic.received_bytes / 1e6

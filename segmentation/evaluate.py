@@ -23,6 +23,7 @@ from segmentation.evaluation.pixels import level_of
 from segmentation.evaluation.plot import plot_curves
 from segmentation.evaluation.report import Facts, say, write_judgement
 from segmentation.model import find_run
+from segmentation.provenance import INVENTED, SYNTHETIC, marked, read_provenance
 from segmentation.vector_files import find_vector
 from segmentation.windows import read_windows
 from segmentation.workspace import SPLITS
@@ -134,7 +135,15 @@ def _facts(options: argparse.Namespace, source: Source, chosen: gpd.GeoDataFrame
         "chosen_on": "these very windows" if options.split == _CHOSEN_ON else chosen_on,
         "bootstrap": options.bootstrap,
         "seed": options.seed,
+        **_marks(options, source),
     } | (source.reference.facts if source.reference else {})
+
+
+def _marks(options: argparse.Namespace, source: Source) -> Facts:
+    """That the imagery, or the reference, is synthetic, where it is."""
+    marks = [read_provenance(path).get(SYNTHETIC) for path in (source.folder.windows, options.reference) if path]
+    said = next((mark for mark in marks if mark), INVENTED if options.demo else None)
+    return {SYNTHETIC: said} if said else {}
 
 
 def _draw(
@@ -147,7 +156,8 @@ def _draw(
     target: Path,
 ) -> list[Path]:
     """The curves, and the gallery and pages where they are asked for."""
-    title = f"{facts['run']}, {facts['split']} windows of {facts['year']}, against {facts['reference']}"
+    of = f"{facts['run']}, {facts['split']} windows of {facts['year']}, against {facts['reference']}"
+    title = marked(of, facts.get(SYNTHETIC))
     written = [target / "curves.png"]
     plot_curves(judgement, title, facts["chosen_on"], written[0])
     title += f", threshold {options.threshold:g}"

@@ -28,6 +28,7 @@ from segmentation.pictures import (
     show_probability,
 )
 from segmentation.polygons import read_polygons
+from segmentation.provenance import INVENTED, SYNTHETIC, differences, marked, read_provenance, say_differences
 from segmentation.windows import WRITTEN, read_windows
 from segmentation.workspace import Workspace
 
@@ -36,9 +37,10 @@ _PANEL_INCH = 1.9
 
 @dataclass(frozen=True)
 class YearView:
-    """What a year contributes to the picture: where its files are, and the outlines (EPSG:3857)."""
+    """What a year contributes to the picture: where its files are, how they were made, and the outlines (EPSG:3857)."""
 
     year: int
+    made: dict[str, str]
     windows: gpd.GeoDataFrame
     predicted: gpd.GeoDataFrame
     literature: gpd.GeoDataFrame
@@ -65,7 +67,10 @@ def main(options: argparse.Namespace) -> int:
     if not chosen:
         raise PipelineError(f"no test window was written in all of {options.years}")
     output = options.output or workspace.root / "overview.png"
-    _draw(workspace, run.name, views, chosen, output)
+    title = _title(views, demo=options.demo)
+    _draw(workspace, run.name, views, chosen, output, title)
+    if title:
+        print(title)
     print(f"{len(chosen)} test windows in {len(views)} years: {output}")
     return cli.DONE
 
@@ -76,7 +81,17 @@ def _view(workspace: Workspace, year: int, run: str, literature: gpd.GeoDataFram
     path = folder.predicted(run)
     if not path.exists():
         raise PipelineError(f"no predictions at {path}: run gpkg_dataset_generation.py -year={year} first")
-    return YearView(year, windows.set_index("id"), gpd.read_file(path, layer="mining_polygons").to_crs(CRS), literature)
+    made = read_provenance(folder.windows) | read_provenance(path)
+    predicted = gpd.read_file(path, layer="mining_polygons").to_crs(CRS)
+    return YearView(year, made, windows.set_index("id"), predicted, literature)
+
+
+def _title(views: list[YearView], *, demo: bool) -> str:
+    """What has to be said of the years: that they are synthetic, and in what they are not to be compared."""
+    made = {view.year: view.made for view in views}
+    apart = say_differences(differences(made))
+    synthetic = next((settings[SYNTHETIC] for settings in made.values() if settings.get(SYNTHETIC)), None)
+    return marked(f"years made in different ways: {apart}" if apart else "", synthetic or (INVENTED if demo else None))
 
 
 def _common_windows(views: list[YearView]) -> list[str]:
@@ -90,7 +105,7 @@ def _common_windows(views: list[YearView]) -> list[str]:
     return sorted(common, key=lambda name: (-share.get(name, 0.0), name))
 
 
-def _draw(workspace: Workspace, run: str, views: list[YearView], chosen: list[str], output: Path) -> None:
+def _draw(workspace: Workspace, run: str, views: list[YearView], chosen: list[str], output: Path, title: str) -> None:
     rows, columns = len(chosen), 2 * len(views)
     figure, axes = pyplot().subplots(
         rows, columns, figsize=(_PANEL_INCH * columns, _PANEL_INCH * rows + 0.6), squeeze=False, layout="constrained"
@@ -111,6 +126,8 @@ def _draw(workspace: Workspace, run: str, views: list[YearView], chosen: list[st
                 image.set_title(f"{view.year}", fontsize=11, fontweight="bold")
                 found.set_title("probability", fontsize=9)
         axes[row, 0].set_ylabel(f"{name}\n{ground_km(window.geometry):.1f} km", fontsize=9)
+    if title:
+        figure.suptitle(title, fontsize=11)
     legend = outline_legend("literature polygon (label year)")
     figure.legend(handles=legend, loc="outside lower center", ncols=2, frameon=False, fontsize=10)
     save(figure, output, dpi=110)

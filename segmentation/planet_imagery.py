@@ -19,6 +19,7 @@ from segmentation.clouds import Choice, CloudScores
 from segmentation.grid import BLOCK_PX, CRS, QUAD_PX, Grid, Windows, boxes, quad_name
 from segmentation.imagery import Footprint, Forecast, Prepared
 from segmentation.planet import PlanetClient
+from segmentation.provenance import INVENTED, SYNTHETIC
 from segmentation.quad_cache import COVERED, FAILED, NOT_COVERED, Quad, QuadCache, QuadRecord
 from segmentation.quad_fetch import QuadFetcher
 from segmentation.quads import QuadReader
@@ -54,6 +55,8 @@ class PlanetImagery:
         discard: remove each quad once its windows are cut.
         threads: downloads at the same time.
         quiet: no progress bars.
+        synthetic: the quads are the demo's, no photographs. They are cached apart from real ones, whose names they
+            bear, and everything made from them says so.
     """
 
     def __init__(
@@ -66,13 +69,15 @@ class PlanetImagery:
         discard: bool = False,
         threads: int = 4,
         quiet: bool = False,
+        *,
+        synthetic: bool = False,
     ):
         self.grid = Grid()
         self._client_maker = client
         self._names = (mosaic, *candidates)
         self._mosaic = LEAST_CLOUDY if candidates else mosaic
-        self._year_folder = cache
-        self._cache = QuadCache(cache / self._mosaic)
+        self._synthetic = synthetic
+        self._cache = QuadCache(cache / (f"{self._mosaic}_{SYNTHETIC}" if synthetic else self._mosaic))
         self._by_blocks = fetch == WINDOWS_ONLY
         self._discard = discard
         self._threads = threads
@@ -83,9 +88,10 @@ class PlanetImagery:
         self._discarding = Lock()
 
     def settings(self) -> dict[str, str | int]:
-        """The mosaic, or those to choose from, and the level."""
+        """The mosaic, or those to choose from, the level, and whether all of it is drawn."""
         named = {"candidates": " ".join(self._names[1:])} if self._mosaic == LEAST_CLOUDY else {}
-        return {"imagery": "planet", "mosaic": self._mosaic, "level": self.grid.level, **named}
+        mark = {SYNTHETIC: INVENTED} if self._synthetic else {}
+        return {"imagery": "planet", "mosaic": self._mosaic, "level": self.grid.level, **named, **mark}
 
     def reader(self) -> QuadReader:
         """Reads windows from the cached quads."""
@@ -246,7 +252,7 @@ class PlanetImagery:
     def _choose(self, quads: list[Quad]) -> dict[Quad, Choice]:
         if not self._candidates:
             return dict.fromkeys(quads, Choice(self._default))
-        scores = CloudScores(self._client, self._year_folder / LEAST_CLOUDY, self._threads, self._quiet)
+        scores = CloudScores(self._client, self._cache.folder, self._threads, self._quiet)
         return scores.choose(quads, self._candidates, self._default)
 
     def _problem(self, quads: Sequence[Quad]) -> str | None:

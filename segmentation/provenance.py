@@ -147,7 +147,7 @@ def marked(title: str, synthetic: str | None) -> str:
     """
     if not synthetic:
         return title
-    return f"SYNTHETIC ({INVENTED})" + (f"\n{title}" if title else "")
+    return f"SYNTHETIC landscape, no real mine: {title}" if title else f"SYNTHETIC: {INVENTED}"
 
 
 def with_mark(table: pd.DataFrame, synthetic: str | None) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from segmentation import cli
 from segmentation.api_key import find_api_key
+from segmentation.chips import STRETCH
 from segmentation.demo import DEMO_KEY, standin
 from segmentation.demo.inputs import write_demo_polygons
 from segmentation.errors import PipelineError
@@ -19,6 +20,7 @@ from segmentation.imagery import ImagerySource
 from segmentation.mosaics import candidate_mosaics, default_mosaic
 from segmentation.planet import API_URL, PlanetClient
 from segmentation.planet_imagery import WHOLE_QUADS, WINDOWS_ONLY, PlanetImagery
+from segmentation.provenance import SYNTHETIC
 from segmentation.raster_imagery import RasterImagery
 from segmentation.rasters import COLOURS, Reflectance
 from segmentation.s2_imagery import LEVEL, MIRROR_URL, QUARTERS, Sentinel2Imagery
@@ -28,7 +30,8 @@ from segmentation.workspace import Workspace, read_json
 PLANET, SENTINEL2, FILES, STAC = "planet", "sentinel2", "files", "stac"
 
 # What all years of a workspace have to share: a model, and a panel, must see the same kind of imagery every year.
-_SHARED = ("imagery", "level", "bands")
+# By name, with what it means where a year's settings do not say it.
+_SHARED = {"imagery": None, "level": None, "bands": None, "encoding": STRETCH, SYNTHETIC: None}
 
 
 @dataclass(frozen=True)
@@ -115,9 +118,10 @@ def refuse_mixture(workspace: Workspace, year: int, settings: dict[str, str | in
         before = read_json(workspace.year(other).settings)
         if other == year or not before:
             continue
-        changed = [name for name in _SHARED if before.get(name) != settings.get(name)]
+        was, now = ({name: made.get(name, silent) for name, silent in _SHARED.items()} for made in (before, settings))
+        changed = [name for name in _SHARED if was[name] != now[name]]
         if changed:
-            was, now = (" ".join(f"{name} {made.get(name)}" for name in changed) for made in (before, settings))
+            was, now = (", ".join(f"{name} {made[name] or 'not said'}" for name in changed) for made in (was, now))
             raise PipelineError(
                 f"{other} in this workspace was made from other imagery ({was}) than {year} would be ({now}): "
                 "years are compared with each other; choose another --data-root"
@@ -156,6 +160,7 @@ def _planet(options: argparse.Namespace, workspace: Workspace, stack: ExitStack)
         raise PipelineError(f"Planet's basemaps are at level {Grid().level}: leave out --level")
     mosaic = options.mosaic or default_mosaic(options.year)
     if options.demo:
+        _refuse_unmarked(workspace)
         write_demo_polygons(workspace.polygons)
         api_url, key = stack.enter_context(standin(workspace.root / "planet")), lambda: DEMO_KEY
     else:
@@ -167,7 +172,25 @@ def _planet(options: argparse.Namespace, workspace: Workspace, stack: ExitStack)
     candidates = candidate_mosaics(options.year) if options.cloud_free else ()
     quads = workspace.year(options.year).quads
     fetch, discard = options.fetch, options.discard_quads
-    return PlanetImagery(client, mosaic, quads, candidates, fetch, discard, options.workers, options.quiet)
+    return PlanetImagery(
+        client, mosaic, quads, candidates, fetch, discard, options.workers, options.quiet, synthetic=options.demo
+    )
+
+
+def _refuse_unmarked(workspace: Workspace) -> None:
+    """Keep the demo out of a workspace with years that do not say that they are synthetic.
+
+    Raises:
+        PipelineError: there are such years.
+    """
+    for year in workspace.years():
+        made = read_json(workspace.year(year).settings)
+        if made and SYNTHETIC not in made:
+            raise PipelineError(
+                f"{year} in {workspace.root} does not say that it is synthetic: it is of real imagery (then choose "
+                "another --data-root), or of a demo from before it said so (then remove the folders segmentation and "
+                "tiff_tiles there and run again)"
+            )
 
 
 def _sentinel2_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:

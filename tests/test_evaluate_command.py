@@ -15,8 +15,10 @@ from segmentation import evaluate
 from segmentation.errors import PipelineError
 from segmentation.evaluation.gallery import best_median_worst
 from segmentation.evaluation.judgement import chip_pixel_classes
+from segmentation.geopackage import Layer, read_metadata, write_geopackage
 from segmentation.masks import IGNORE, read_mask
 from segmentation.probabilities import NO_DATA, read_probability
+from segmentation.provenance import INVENTED
 
 FILES = {
     "calibration.csv",
@@ -103,6 +105,25 @@ def test_the_threshold_is_chosen_on_val_and_reported_on_test(year, evaluated):
     table = pd.read_csv(evaluated / "thresholds.csv")
     assert table["iou"].to_numpy() == pytest.approx(iou["test"], rel=1e-4)
     assert table["chosen_on_iou"].to_numpy() == pytest.approx(iou["val"], rel=1e-4)
+
+
+def test_what_is_synthetic_is_marked_in_every_file(year, tmp_path, capsys):
+    _, polygons, options = year
+    reference = tmp_path / "drawn.gpkg"
+    write_geopackage(reference, [Layer("mines", polygons)], {"synthetic": INVENTED})
+    run(*options, "--reference", reference, "--bootstrap", "20")
+    assert "SYNTHETIC" in capsys.readouterr().out
+    folder = year[0].year(YEAR).evaluation(RUN, "test_drawn")
+    assert json.loads((folder / "evaluation.json").read_text())["synthetic"] == INVENTED
+    assert read_metadata(folder / "objects.gpkg")["synthetic"] == INVENTED
+    tables = list(folder.glob("*.csv"))
+    assert len(tables) == 5
+    assert all(set(pd.read_csv(path)["synthetic"]) == {"yes"} for path in tables)
+
+
+def test_real_imagery_is_not_marked(evaluated):
+    assert "synthetic" not in (evaluated / "evaluation.json").read_text()
+    assert "synthetic" not in (evaluated / "windows.csv").read_text()
 
 
 def test_groups_are_counted_not_windows(evaluated):

@@ -15,10 +15,13 @@ from own_rasters import write_raster
 from rasterio import Affine
 from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
-from step_1 import YEAR, Done, calm_run, polygons_file
+from step_1 import YEAR, Done, calm_run, polygons_file, rendered_quads
 
+from segmentation.errors import PipelineError
 from segmentation.geopackage import read_metadata
-from segmentation.workspace import REPOSITORY, Workspace
+from segmentation.provenance import INVENTED
+from segmentation.sources import refuse_mixture
+from segmentation.workspace import REPOSITORY, Workspace, read_json, write_json
 
 TAILINGS = REAL_POLYGONS.parent / "tailings"
 
@@ -194,3 +197,53 @@ def test_real_scenes_are_a_source_as_they_are(tmp_path, step_1):
             outside.append(red[mask.read(1) == 0])
     # Tailings are brighter than what surrounds them: the polygons lie on them.
     assert np.concatenate(inside).mean() > np.concatenate(outside).mean() + 10
+
+
+@pytest.fixture
+def demo_root(tmp_path, tmp_path_factory):
+    """A data root whose stand-in finds the quads that other tests have rendered."""
+    rendered = rendered_quads(tmp_path_factory.getbasetemp())
+    rendered.mkdir(exist_ok=True)
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "planet").symlink_to(rendered)
+    return tmp_path / "demo"
+
+
+def test_the_demo_marks_what_it_makes_as_synthetic(demo_root, tmp_path, step_1):
+    polygons = tmp_path / "one.gpkg"
+    gpd.read_file(polygons_file(tmp_path)).query("id == 'linden-02'").to_file(polygons)
+    done = step_1(demo_root, "--demo", "--polygons", polygons)
+    assert done.status == 0, done.printed
+    assert "SYNTHETIC" in done.printed
+    folder = Workspace(demo_root).year(YEAR)
+    assert read_json(folder.settings)["synthetic"] == INVENTED
+    assert read_metadata(folder.windows)["synthetic"] == INVENTED
+    assert read_metadata(Workspace(demo_root).polygons)["synthetic"] == INVENTED
+    (path,) = folder.path.glob("img_dir/*/*.tif")
+    with rasterio.open(path) as chip:
+        assert chip.tags()["SYNTHETIC"] == INVENTED
+    # Its quads bear the names of real ones: a real run in the same root must not find them.
+    assert {path.parent.name.endswith("_synthetic") for path in folder.quads.rglob("*.tif")} == {True}
+    real = step_1(demo_root, "--polygons", polygons, year=2021)
+    assert real.status == 2
+    assert "2019 in this workspace was made from other imagery (synthetic an invented landscape" in real.printed
+
+
+def test_the_demo_does_not_go_on_in_a_workspace_that_is_not_marked(demo_root, tmp_path, step_1):
+    write_json(Workspace(demo_root).year(2016).settings, {"imagery": "planet", "level": 15})
+    done = step_1(demo_root, "--demo", "--polygons", polygons_file(tmp_path))
+    assert done.status == 2
+    assert "2016 in" in done.printed
+    assert "remove the folders segmentation and tiff_tiles" in done.printed
+    assert len(done.printed.strip().splitlines()) == 1
+
+
+def test_years_of_another_encoding_are_not_mixed_either(tmp_path):
+    workspace = Workspace(tmp_path)
+    settings = {"imagery": "planet", "level": 15}
+    write_json(workspace.year(2016).settings, settings | {"encoding": "published"})
+    write_json(workspace.year(2017).settings, settings)  # from before it was recorded
+    with pytest.raises(PipelineError, match=r"2016 .* \(encoding published\) than 2018 would be \(encoding stretch\)"):
+        refuse_mixture(workspace, 2018, settings | {"encoding": "stretch"})
+    write_json(workspace.year(2016).settings, settings | {"encoding": "stretch"})
+    refuse_mixture(workspace, 2018, settings | {"encoding": "stretch"})

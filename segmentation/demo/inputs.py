@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from segmentation.geopackage import Layer, write_geopackage
+from segmentation.provenance import INVENTED, SYNTHETIC
 
 
 def write_demo_polygons(path: Path) -> None:
@@ -13,5 +14,5 @@ def write_demo_polygons(path: Path) -> None:
         return
     from segmentation.demo.sites import literature_polygons
 
-    metadata = {"title": "invented mining polygons of the built-in demo"}
+    metadata = {"title": "invented mining polygons of the built-in demo", SYNTHETIC: INVENTED}
     write_geopackage(path, [Layer("mining_polygons_combined", literature_polygons())], metadata)

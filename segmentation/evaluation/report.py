@@ -14,6 +14,7 @@ from segmentation.evaluation.judgement import AT_BEST, Judgement, as_threshold
 from segmentation.evaluation.objects import MATCHING_IOU
 from segmentation.evaluation.pixels import MEASURES
 from segmentation.geopackage import Layer, write_geopackage
+from segmentation.provenance import SYNTHETIC, marked, with_mark
 from segmentation.workspace import whole_file, write_json
 
 Facts = dict[str, str | int | float]
@@ -44,7 +45,8 @@ def write_judgement(folder: Path, judgement: Judgement, facts: Facts) -> list[Pa
     write_json(written[0], as_json(judgement, facts))
     for path, table in zip(written[1:-1], tables.values(), strict=True):
         with whole_file(path) as partial:
-            table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
+            marked_rows = with_mark(table, facts.get(SYNTHETIC))
+            marked_rows.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
     layers = [Layer(name, objects, "Polygon") for name, objects in judgement.objects.items()]
     write_geopackage(written[-1], layers, {name: str(value) for name, value in facts.items()})
     return written
@@ -83,6 +85,8 @@ def _plain(value: object) -> object:
 def say(judgement: Judgement, facts: Facts) -> None:
     """Print the table."""
     of = _Figures(judgement.measures)
+    if facts.get(SYNTHETIC):
+        print(marked("", facts[SYNTHETIC]))
     print(
         f"{facts['run']} on {facts['windows']:,} {facts['split']} windows of {facts['year']} in {facts['groups']:,} "
         f"independent groups, against {facts['reference']}, threshold {as_threshold(judgement.level):.3g}"

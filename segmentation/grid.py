@@ -24,6 +24,9 @@ CHIP_PX = 512
 # Side of a quad's blocks, the internal tiles of its GeoTIFF.
 BLOCK_PX = 512
 CRS = "EPSG:3857"
+# A raster lies where it should if its corners are no farther off. Web Mercator's half-width is written down with two
+# constants (see above) whose grids differ by up to 2.8 mm, and writers round: neither moves a pixel.
+PLACE_TOLERANCE_PX = 0.01
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,20 @@ class Grid:
         x = np.floor((np.asarray(mx) + HALF_WORLD_M) / self.quad_m).astype("int64")
         y = np.floor((np.asarray(my) + HALF_WORLD_M) / self.quad_m).astype("int64")
         return np.clip(x, 0, self.n_quads - 1), np.clip(y, 0, self.n_quads - 1)
+
+
+def misplaced_px(transform: Affine, expected: Affine, width: int, height: int) -> float:
+    """How far the corners of a raster lie off, at most, along its rows or columns, in pixels.
+
+    Args:
+        transform: of the raster.
+        expected: transform that it should have, in the same CRS.
+        width: of the raster in pixels.
+        height: of the raster in pixels.
+    """
+    relative = ~expected * transform
+    corners = ((0, 0), (width, 0), (0, height), (width, height))
+    return float(max(np.abs(np.subtract(relative * corner, corner)).max() for corner in corners))
 
 
 def squares_of(windows: Windows, side_px: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -15,14 +15,13 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from segmentation.errors import PipelineError
-from segmentation.grid import CHIP_PX, QUAD_PX, Grid, Windows, quad_name
+from segmentation.grid import CHIP_PX, CRS, PLACE_TOLERANCE_PX, QUAD_PX, Grid, Windows, misplaced_px, quad_name
 
 # Bands of an analytic quad, 1-based: blue, green, red, near infrared and, in most, alpha.
 RED, GREEN, BLUE, NIR, ALPHA = 3, 2, 1, 4, 5
 # DN per unit of reflectance of the normalized analytic mosaics.
 REFLECTANCE_SCALE = 1e-4
 
-_TRANSFORM_TOLERANCE_M = 1e-3
 _OPEN_QUADS = 16
 _STRIP_PX = 16_000_000
 
@@ -68,14 +67,11 @@ def check_layout(quad: rasterio.DatasetReader, grid: Grid, x: int, y: int) -> No
         raise ValueError(f"{quad.width} x {quad.height} pixels instead of {QUAD_PX} x {QUAD_PX}")
     if quad.count not in (4, 5) or set(quad.dtypes) != {"uint16"}:
         raise ValueError(f"{quad.count} bands of {quad.dtypes[0]} instead of 4 or 5 of uint16")
-    if quad.crs is None or quad.crs.to_epsg() != 3857:
-        raise ValueError(f"CRS {quad.crs} instead of EPSG:3857")
-    expected = grid.window_transform(*grid.quad_origin(x, y))
-    off_m = max(
-        np.abs(np.subtract(quad.transform * corner, expected * corner)).max() for corner in ((0, 0), (QUAD_PX, QUAD_PX))
-    )
-    if off_m > _TRANSFORM_TOLERANCE_M:
-        raise ValueError(f"georeferenced {off_m:.3f} m off the quad grid")
+    if quad.crs != CRS:
+        raise ValueError(f"CRS {quad.crs} instead of {CRS}")
+    off_px = misplaced_px(quad.transform, grid.window_transform(*grid.quad_origin(x, y)), QUAD_PX, QUAD_PX)
+    if not off_px <= PLACE_TOLERANCE_PX:
+        raise ValueError(f"georeferenced {off_px * grid.pixel_m:.3f} m off the quad grid")
 
 
 def _check_blocks(path: Path, quad: rasterio.DatasetReader) -> None:

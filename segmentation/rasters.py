@@ -18,7 +18,8 @@ from rasterio.errors import RasterioError
 from shapely.affinity import translate
 
 from segmentation.errors import PipelineError
-from segmentation.grid import HALF_WORLD_M, QUAD_PX, Grid, lonlat_to_mercator
+from segmentation.grid import CRS as GRID_CRS
+from segmentation.grid import HALF_WORLD_M, PLACE_TOLERANCE_PX, QUAD_PX, Grid, lonlat_to_mercator, misplaced_px
 from segmentation.quads import ALPHA, BLUE, GREEN, NIR, RED, REFLECTANCE_SCALE
 
 COLOURS = ("red", "green", "blue", "nir")
@@ -215,13 +216,19 @@ def _by_words(file: rasterio.DatasetReader) -> dict[str, int]:
 
 def _is_planet_quad(file: rasterio.DatasetReader) -> bool:
     """Whether it is a quad of an analytic basemap, whose bands and scale are documented but not in the file."""
-    return (
+    laid_out = (
         (file.width, file.height) == (QUAD_PX, QUAD_PX)
         and file.count in {NIR, ALPHA}
         and set(file.dtypes) == {"uint16"}
-        and file.crs.to_epsg() == 3857
-        and abs(file.res[0] - Grid().pixel_m) < 1e-6
+        and file.crs == GRID_CRS
     )
+    if not laid_out:
+        return False
+    grid = Grid()
+    # The quad whose corner is nearest.
+    x, y = np.round(np.array(~grid.window_transform(0, 0) * (file.transform.c, file.transform.f)) / QUAD_PX)
+    expected = grid.window_transform(int(x) * QUAD_PX, int(y) * QUAD_PX)
+    return misplaced_px(file.transform, expected, QUAD_PX, QUAD_PX) <= PLACE_TOLERANCE_PX
 
 
 def _alpha(file: rasterio.DatasetReader, bands: Sequence[int]) -> int | None:

@@ -11,13 +11,13 @@ from itertools import groupby
 from pathlib import Path
 from threading import Event
 
-import numpy as np
 import rasterio
 from rasterio.enums import Compression
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from segmentation.errors import PipelineError
+from segmentation.grid import PLACE_TOLERANCE_PX, misplaced_px
 from segmentation.quad_cache import COVERED, FAILED, NOT_COVERED, PieceCache, QuadRecord
 from segmentation.quads import block_extents
 from segmentation.ranges import REMOTE_NAME, RemoteFile, sparse_blocks
@@ -164,9 +164,10 @@ def _check_layout(source: rasterio.DatasetReader, place: Tile) -> None:
     """
     if (source.width, source.height, source.count, source.dtypes[0]) != (TILE_PX, TILE_PX, 1, "int16"):
         raise ValueError(f"{source.count} bands of {source.width} x {source.height} {source.dtypes[0]}")
-    if source.crs is None or source.crs.to_epsg() != place.epsg:
+    if source.crs != f"EPSG:{place.epsg}":
         raise ValueError(f"CRS {source.crs} instead of EPSG:{place.epsg}")
-    if np.abs(np.subtract(source.transform[:6], place.transform[:6])).max() > 0.1:
+    off_px = misplaced_px(source.transform, place.transform, TILE_PX, TILE_PX)
+    if not off_px <= PLACE_TOLERANCE_PX:
         raise ValueError(f"it begins at {source.transform.c}, {source.transform.f} m, not where its name says")
 
 

@@ -16,7 +16,7 @@ from rasterio.warp import reproject
 from rasterio.windows import Window
 
 from segmentation.errors import PipelineError
-from segmentation.grid import CHIP_PX, CRS
+from segmentation.grid import CHIP_PX, CRS, PLACE_TOLERANCE_PX
 from segmentation.quads import Pixels
 from segmentation.rasters import Raster
 
@@ -202,11 +202,18 @@ def _pixels_across(file: rasterio.DatasetReader, chip: Affine) -> float:
 
 
 def _snapped(crs: RasterCRS, transform: Affine, chip: Affine) -> Affine:
-    """The transform of pixels, on the chip's own pixels where it is a hair off them."""
-    if crs.to_epsg() != 3857:
+    """The transform of pixels, on the chip's own pixels where it is a hundredth of a pixel off them at most."""
+    if crs != CRS:
         return transform
-    relative = ~chip * transform
-    return chip * Affine(*(round(value, 6) for value in relative[:6]))
+    a, b, c, d, e, f = (round(value, 6) for value in (~chip * transform)[:6])
+    return chip * Affine(a, b, _on_lattice(c, abs(a)), d, e, _on_lattice(f, abs(e)))
+
+
+def _on_lattice(offset: float, pixel: float) -> float:
+    """An offset in chip pixels, of whole pixels (of the chip or of the file, the smaller ones) where it nearly is."""
+    unit = min(pixel, 1.0) or 1.0
+    whole = round(offset / unit) * unit
+    return whole if abs(offset - whole) <= PLACE_TOLERANCE_PX * unit else offset
 
 
 @cache

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import rasterio.transform
+from rasterio import Affine
 
 from segmentation.grid import (
     CHIP_PX,
@@ -13,6 +14,7 @@ from segmentation.grid import (
     boxes,
     lonlat_to_mercator,
     mercator_to_lonlat,
+    misplaced_px,
     quad_name,
 )
 
@@ -209,3 +211,17 @@ def test_a_coarser_grid_has_twice_the_pixel_and_half_the_quads():
     assert coarse.pixel_m == pytest.approx(9.5546285343)
     assert coarse.n_quads == 1024
     assert quad_name(*coarse.quad_at(-67.6, -14.2)) == "319-471"
+
+
+@pytest.mark.parametrize(
+    ("change", "off_px"),
+    [
+        (Affine.identity(), 0),
+        (Affine.translation(0.25, -0.5), 0.5),
+        (Affine.scale(1.001), 10),  # right in one corner, wrong in the others
+        (Affine.shear(45, 0), 5000),
+    ],
+)
+def test_a_raster_is_as_misplaced_as_the_worst_of_its_corners(change, off_px):
+    expected = Affine(10, 0, 300_000, 0, -10, 9_000_000)
+    assert misplaced_px(expected * change, expected, 10_000, 5000) == pytest.approx(off_px, abs=1e-6)

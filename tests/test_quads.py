@@ -1,12 +1,15 @@
 """Quads: what is refused, and windows read against plain numpy on the picture the quads were painted with."""
 
+import contextlib
+
 import numpy as np
 import pytest
+import rasterio
 from conftest import AMAZON_COL, AMAZON_ROW, QUAD_PX, paint, quad_transform, write_quad
 from rasterio import Affine
 
 from segmentation.grid import Grid, Windows
-from segmentation.quads import QuadReader, check_quad, reading_order
+from segmentation.quads import QuadReader, check_layout, check_quad, reading_order
 
 GRID = Grid()
 X, Y = 680, 1018
@@ -39,6 +42,33 @@ def test_a_good_quad_is_accepted(tmp_path, rng, bands):
 def test_a_quad_whose_origin_is_rounded_as_planets_own_is_accepted(tmp_path):
     rounded = Affine(4.77731426716, 0, -6731350.457964594, 0, -4.77731426716, -97839.39618517831)
     check_quad(write_quad(tmp_path / "q.tif", X, Y, transform=rounded), GRID, X, Y)
+
+
+# Half the width of Web Mercator's world with all of its digits; Planet's grid rounds it to 20037508.34.
+EXACT_HALF_WORLD_M = np.pi * 6378137
+
+
+@pytest.mark.parametrize(("x", "y"), [(X, Y), (0, 0), (0, 2047), (2047, 0), (2047, 2047)])
+def test_a_quad_of_the_exact_web_mercator_grid_is_accepted_wherever_it_lies(tmp_path, x, y):
+    pixel = 2 * EXACT_HALF_WORLD_M / 2**23
+    west, north = x * QUAD_PX * pixel - EXACT_HALF_WORLD_M, EXACT_HALF_WORLD_M - (2047 - y) * QUAD_PX * pixel
+    write_quad(tmp_path / "q.tif", x, y, transform=Affine(pixel, 0, west, 0, -pixel, north))
+    with rasterio.open(tmp_path / "q.tif") as quad:
+        check_layout(quad, GRID, x, y)
+
+
+@pytest.mark.parametrize(("off_px", "accepted"), [(0.0004, True), (0.009, True), (0.011, False), (0.5, False)])
+@pytest.mark.parametrize("direction", [(1, 0), (0, -1), (-1, 1)])
+def test_a_hundredth_of_a_pixel_is_the_tolerance(tmp_path, off_px, accepted, direction):
+    moved = quad_transform(X, Y) * Affine.translation(off_px * direction[0], off_px * direction[1])
+    refused = contextlib.nullcontext() if accepted else pytest.raises(ValueError, match="m off the quad grid")
+    with rasterio.open(write_quad(tmp_path / "q.tif", X, Y, transform=moved)) as quad, refused:
+        check_layout(quad, GRID, X, Y)
+
+
+def test_web_mercator_by_another_name_is_accepted(tmp_path):
+    with rasterio.open(write_quad(tmp_path / "q.tif", X, Y, crs="ESRI:102100")) as quad:
+        check_layout(quad, GRID, X, Y)
 
 
 @pytest.mark.parametrize(

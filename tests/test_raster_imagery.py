@@ -97,6 +97,18 @@ def test_quads_as_files_give_what_quads_give(quads, col, side_px, tolerance):
     np.testing.assert_allclose(ours.reflectance, theirs.reflectance, rtol=0, atol=tolerance)
 
 
+def test_quads_a_hair_off_the_grid_give_what_quads_give(tmp_path, rng):
+    picture = rng.integers(1, 9000, (5, 600, 600), dtype="uint16")
+    (path,) = paint(tmp_path, AMAZON_COL + 100, AMAZON_ROW + 100, picture)
+    there = AMAZON_COL + 120, AMAZON_ROW + 130, CHIP_PX
+    on_the_grid = QuadReader(tmp_path).read(*there)
+    with rasterio.open(path, "r+") as file:
+        file.transform = Affine.translation(0.0028, -0.0028) * file.transform
+    read_as_file = read(RasterImagery([path], quiet=True), *there)
+    np.testing.assert_array_equal(read_as_file.reflectance, on_the_grid.reflectance)
+    np.testing.assert_array_equal(read_as_file.valid, on_the_grid.valid)
+
+
 def patch(path, value, size=400, east=0, north=0, pixel=10, **made):
     """A square of one value whose north-west corner lies so many pixels off the middle."""
     x, y = 709_000 + (east - size // 2) * pixel, 9_425_000 + (north + size // 2) * pixel

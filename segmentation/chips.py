@@ -45,7 +45,8 @@ def encode(pixels: Pixels, encoding: str = STRETCH) -> np.ndarray:
     255 times that, wrapped around at 16 bits, of which readers of the chips took the upper 8.
     """
     if encoding == PUBLISHED:
-        quad_dn = np.rint(pixels.reflectance / np.float32(REFLECTANCE_SCALE)).astype("uint32")
+        # Clipped to what quads hold: a cast would turn what is below or beyond into some other number.
+        quad_dn = np.clip(np.rint(pixels.reflectance / np.float32(REFLECTANCE_SCALE)), 0, 65535).astype("uint32")
         dn = ((255 * quad_dn % 65536) >> 8).astype("uint8")
     else:
         scales = np.array(BAND_SCALES[: len(pixels.reflectance)], "float32")[:, None, None]

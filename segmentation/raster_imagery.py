@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import geopandas as gpd
@@ -14,11 +15,14 @@ import shapely
 from tqdm import tqdm
 
 from segmentation.errors import PipelineError
-from segmentation.grid import CHIP_PX, CRS, Grid, Windows, boxes
+from segmentation.grid import CHIP_PX, CRS, Grid, Windows, boxes, mercator_to_lonlat
 from segmentation.imagery import Footprint, Forecast, Prepared
 from segmentation.quad_cache import COVERED, NOT_COVERED
 from segmentation.quads import Pixels
-from segmentation.rasters import COLOURS, Raster, Reflectance, describe, find_files, nearest_level, placed
+from segmentation.raster_content import Content, examine
+from segmentation.raster_doubts import require_reflectance, warn_of_fill
+from segmentation.raster_files import find_files, require_one_kind
+from segmentation.rasters import COLOURS, Raster, Reflectance, describe, nearest_level, placed, read_layout
 from segmentation.warping import Mosaic, add_raster
 
 _UNIT = "file"
@@ -71,6 +75,9 @@ class RasterImagery:
         reflectance: see ``rasters.describe``.
         level: of the grid; None for the one nearest to the finest file.
         quiet: no progress bars.
+        no_data: see ``rasters.describe``.
+        kept: settings of an earlier run for the same year. Where it read the same files, these keep the name and the
+            fingerprint that it gave them: they may lie in another folder now, or have been fingerprinted otherwise.
 
     Raises:
         PipelineError: a file is missing, cannot be read or does not say enough, or they differ in their bands.
@@ -83,9 +90,20 @@ class RasterImagery:
         reflectance: Reflectance | None = None,
         level: int | None = None,
         quiet: bool = False,
+        no_data: float | None = None,
+        kept: Mapping[str, str | int] | None = None,
     ):
-        files = tqdm(find_files(paths), desc="files", unit="file", disable=quiet, leave=False)
-        described = [describe(path, bands, reflectance) for path in files]
+        files = find_files(paths)
+        with tqdm(total=2 * len(files), desc="files", unit="file", disable=quiet, leave=False) as bar:
+            layouts = {}
+            for path in files:
+                layouts[path] = read_layout(path)
+                bar.update()
+            require_one_kind(layouts, paths)
+            described = []
+            for path in files:
+                described.append(describe(path, bands, reflectance, no_data))
+                bar.update()
         self._rasters = tuple(raster for raster, _ in described)
         places = [place for _, place in described]
         _require_same_bands(self._rasters)
@@ -94,11 +112,15 @@ class RasterImagery:
         self._file, self._outlines = placed([place.outline for place in places])
         self._tree = shapely.STRtree(self._outlines)
         more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
-        self._name = ", ".join(path.resolve().name for path in paths[:_NAMED]) + more
+        self._given_name = ", ".join(path.resolve().name for path in paths[:_NAMED]) + more
         self._as_told = {
             "band_choice": ",".join(bands) if bands else _AS_DESCRIBED,
             "reflectance_scale": str(reflectance) if reflectance else _AS_DESCRIBED,
         }
+        if no_data is not None:
+            self._as_told["no_data"] = f"{no_data:g}"
+        self._kept = dict(kept or {})
+        self._quiet = quiet
 
     @property
     def traffic(self) -> None:
@@ -106,15 +128,39 @@ class RasterImagery:
         return
 
     def settings(self) -> dict[str, str | int]:
-        """The files by number and fingerprint (name, size and time of change), how they are read, and the level."""
+        """The files by number and fingerprint (of what they hold), how they are read, and the level."""
         return {
             "imagery": "files",
             "mosaic": self._name,
             "level": self.grid.level,
             "bands": " ".join(COLOURS[: len(self._rasters[0].bands)]),
-            "files": f"{len(self._rasters)}, {_fingerprint(self._rasters)}",
+            "files": self._files,
             **self._as_told,
         }
+
+    @property
+    def count(self) -> int:
+        """Number of files that are read."""
+        return len(self._rasters)
+
+    @cached_property
+    def _contents(self) -> list[Content]:
+        """What the files hold, each looked at once."""
+        bar = tqdm(self._rasters, desc="looking at files", unit="file", disable=self._quiet, leave=False)
+        return [examine(raster) for raster in bar]
+
+    @cached_property
+    def _files(self) -> str:
+        """Number and fingerprint of the files, or what an earlier run has called the same ones."""
+        digest = hashlib.sha256("\n".join(content.fingerprint for content in self._contents).encode())
+        now = f"{self.count}, {digest.hexdigest()[:16]}"
+        before = self._kept.get("files")
+        return before if before in {now, f"{self.count}, {_by_time_of_change(self._rasters)}"} else now
+
+    @property
+    def _name(self) -> str:
+        """What the files are called together."""
+        return str(self._kept["mosaic"]) if self._kept.get("files") == self._files else self._given_name
 
     def forecast(self, windows: Windows, left: np.ndarray | None = None) -> Forecast:
         """All files are there."""
@@ -122,7 +168,23 @@ class RasterImagery:
         return Forecast(_UNIT, pieces=needed, covered=needed, not_covered=0, requests=0, piece_bytes=0)
 
     def connect(self, windows: Windows) -> None:
-        """All files have been looked at before."""
+        """Look at the files that windows touch: whether they can be meant as they are read.
+
+        Raises:
+            PipelineError: of a new year no window is touched by any file; or a file would be white or black all over.
+        """
+        touched = self._touched(windows)
+        if touched.empty and len(windows) and not self._kept:
+            raise PipelineError(
+                f"none of the {self.count} files touches any of the {len(windows):,} windows: the files lie "
+                f"{_extent(shapely.bounds(self._outlines))}, the windows {_extent(self.grid.window_bounds(windows))}; "
+                "check --polygons, --imagery and the files' CRS"
+            )
+        used = np.unique(touched["file"])
+        rasters = {self._rasters[file].path: self._rasters[file] for file in used}
+        contents = {self._rasters[file].path: self._contents[file] for file in used}
+        require_reflectance(contents, rasters)
+        warn_of_fill(contents, rasters)
 
     def prepare(self, windows: Windows) -> Iterator[Prepared]:
         """Every window at once; those that no file touches are not covered."""
@@ -146,8 +208,8 @@ class RasterImagery:
         needed = np.unique(touched["file"])
         pieces = gpd.GeoDataFrame(
             {
-                "name": [str(self._rasters[file].path) for file in needed],
-                "mosaic": self._name,
+                "name": np.array([str(self._rasters[file].path) for file in needed], object),
+                "mosaic": np.full(len(needed), self._name, object),
                 "status": COVERED,
                 "reason": "",
             },
@@ -173,8 +235,15 @@ def _require_same_bands(rasters: Sequence[Raster]) -> None:
         )
 
 
-def _fingerprint(rasters: Sequence[Raster]) -> str:
-    """SHA-256 over what a changed file would not share with the old one, and what is read from it."""
+def _extent(bounds_3857: np.ndarray) -> str:
+    """Bounds (n, 4) in EPSG:3857 all together, in words and degrees."""
+    west, south = mercator_to_lonlat(bounds_3857[:, 0].min(), bounds_3857[:, 1].min())
+    east, north = mercator_to_lonlat(bounds_3857[:, 2].max(), bounds_3857[:, 3].max())
+    return f"from {west:.2f}, {south:.2f} to {east:.2f}, {north:.2f} degrees"
+
+
+def _by_time_of_change(rasters: Sequence[Raster]) -> str:
+    """The fingerprint that earlier versions kept: of the files' names, sizes and times of change."""
     digest = hashlib.sha256()
     for raster in rasters:
         known = raster.path.stat()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,19 +13,20 @@ import numpy as np
 import rasterio
 import shapely
 from pyproj import Transformer
+from pyproj.exceptions import ProjError
 from rasterio import Affine
 from rasterio.crs import CRS
-from rasterio.enums import ColorInterp
-from rasterio.errors import RasterioError
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from shapely.affinity import translate
 
 from segmentation.errors import PipelineError
 from segmentation.grid import CRS as GRID_CRS
 from segmentation.grid import HALF_WORLD_M, PLACE_TOLERANCE_PX, QUAD_PX, Grid, lonlat_to_mercator, misplaced_px
 from segmentation.quads import ALPHA, BLUE, GREEN, NIR, RED, REFLECTANCE_SCALE
+from segmentation.raster_files import Layout
 
 COLOURS = ("red", "green", "blue", "nir")
-SUFFIXES = (".tif", ".tiff", ".vrt")
 
 # What files call the colours, in lower case and without anything but letters and digits; B02 to B08 are Sentinel-2's.
 _CALLED = {
@@ -39,6 +42,17 @@ _INTERPRETED = {
     "nir": ColorInterp.nir,
 }
 _PLANET = {"red": RED, "green": GREEN, "blue": BLUE, "nir": NIR}
+# What whole numbers of 8 and 16 bits end with; files of other types that were made from such have these values, too.
+_WHOLE_NUMBER_LIMITS = {0, 255, 65535, -32768, 32767}
+
+# Values are reflectance, percent of it, or more of them: no scale is larger than this.
+LARGEST_SCALE = 1.0
+SAY_THE_SCALE = (
+    "say it with --reflectance-scale (0.0001 where they are reflectance x 10,000, 1 where they are reflectance)"
+)
+
+# What reading a raster may raise: rasterio's own errors, those of the system, of PROJ, and those of texts and numbers.
+UNREADABLE = (RasterioError, OSError, ProjError, ValueError)
 # Web Mercator ends here.
 _LARGEST_LATITUDE = 85.05
 _POINTS_A_SIDE = 21
@@ -65,7 +79,11 @@ class Raster:
         scales: by band, see ``Reflectance``.
         offsets: by band.
         alpha: band that is 0 where there is no data; None where there is none.
-        empty_zero: a pixel is without data only where all bands are: 0 is also a very dark value.
+        no_data: by band, the value that means no data, None for a band that has none; none at all for no such values.
+            What is not a number is never data.
+        all_bands: a pixel is without data only where every band has its value: it is one that light can give, too,
+            such as 0 in a dark band or 255 in a saturated one. Else one band suffices.
+        masked: the file has a mask of its own.
     """
 
     path: Path
@@ -73,7 +91,13 @@ class Raster:
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
     alpha: int | None = None
-    empty_zero: bool = False
+    no_data: tuple[float | None, ...] = ()
+    all_bands: bool = False
+    masked: bool = False
+
+    def reflectance(self, position: int) -> Reflectance:
+        """How the values of the band at a position of ``bands`` become reflectance."""
+        return Reflectance(self.scales[position], self.offsets[position])
 
 
 @dataclass(frozen=True)
@@ -89,29 +113,24 @@ class Place:
     pixel_3857_m: float
 
 
-def find_files(paths: Sequence[Path]) -> list[Path]:
-    """The rasters that paths name: files as given, those in folders by name, with all folders below.
+def read_layout(path: Path) -> Layout:
+    """How the pixels of a file are stored.
 
     Raises:
-        PipelineError: nothing is there.
+        PipelineError: it cannot be read.
     """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
-            below = sorted(inside, key=lambda file: file.relative_to(path).as_posix())
-            if not below:
-                raise PipelineError(f"no {', '.join(SUFFIXES)} file in {path}")
-            found += below
-        elif path.exists():
-            found.append(path)
-        else:
-            raise PipelineError(f"--imagery names no source and there is no file or folder {path}")
-    return list(dict.fromkeys(found))
+    try:
+        with opened(path) as file:
+            return Layout.of(file)
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from None
 
 
 def describe(
-    path: Path, bands: Sequence[str] | None = None, reflectance: Reflectance | None = None
+    path: Path,
+    bands: Sequence[str] | None = None,
+    reflectance: Reflectance | None = None,
+    no_data: float | None = None,
 ) -> tuple[Raster, Place]:
     """Read what a file says of itself.
 
@@ -120,30 +139,49 @@ def describe(
         bands: red, green, blue and maybe near infrared by number (1-based) or description; None to go by the file's
             descriptions and colour interpretation.
         reflectance: how values become reflectance; None to go by the file's scales and offsets.
+        no_data: the value that means no data, NaN for none but what is not a number; None to go by the file's own.
 
     Raises:
         PipelineError: it cannot be read, or does not say enough.
     """
     try:
-        with rasterio.open(path) as file:
-            if file.crs is None:
-                raise PipelineError(f"{path} has no CRS; give it one (gdal_edit.py -a_srs)")
-            chosen = _named(file, bands) if bands else _recognised(file)
-            scales, offsets = _reflectance(file, chosen, reflectance)
-            outline = outline_of(file.crs, file.transform, file.width, file.height)
-            if outline is None:
-                raise PipelineError(f"{path} does not lie where its CRS is defined")
-            raster = Raster(
-                path=path,
-                bands=chosen,
-                scales=scales,
-                offsets=offsets,
-                alpha=_alpha(file, chosen),
-                empty_zero=_is_planet_quad(file) or all(file.nodatavals[band - 1] == 0 for band in chosen),
-            )
-            return raster, Place(outline, float(np.sqrt(outline.area / (file.width * file.height))))
-    except RasterioError as error:
-        raise PipelineError(f"{path} cannot be read as a raster: {error}") from None
+        with opened(path) as file:
+            return _described(file, path, bands, reflectance, no_data)
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from None
+
+
+def _described(
+    file: rasterio.DatasetReader,
+    path: Path,
+    bands: Sequence[str] | None,
+    reflectance: Reflectance | None,
+    no_data: float | None,
+) -> tuple[Raster, Place]:
+    """See ``describe``."""
+    _require_place(file)
+    chosen = _named(file, bands) if bands else _recognised(file)
+    _require_numbers(file, chosen)
+    scales, offsets = _reflectance(file, chosen, reflectance)
+    outline = outline_of(file.crs, file.transform, file.width, file.height)
+    if outline is None or outline.area == 0:
+        raise PipelineError(
+            f"{path} does not lie where its CRS is defined; give it the right one (gdal_edit.py -a_srs EPSG:CODE)"
+        )
+    alpha = _alpha(file, chosen)
+    values = _no_data(file, chosen, alpha, no_data)
+    dtypes = [file.dtypes[band - 1] for band in chosen]
+    raster = Raster(
+        path=path,
+        bands=chosen,
+        scales=scales,
+        offsets=offsets,
+        alpha=alpha,
+        no_data=values,
+        all_bands=all(map(_light_can_give, values, dtypes)),
+        masked=_has_mask(file, chosen),
+    )
+    return raster, Place(outline, float(np.sqrt(outline.area / (file.width * file.height))))
 
 
 def outline_of(crs: CRS | str, transform: Affine, width: int, height: int) -> shapely.Polygon | None:
@@ -180,6 +218,101 @@ def placed(outlines: Sequence[shapely.Polygon]) -> tuple[np.ndarray, np.ndarray]
 def nearest_level(pixel_3857_m: float) -> int:
     """The level of the grid whose pixels are nearest in size: 15 for Planet's quads, 14 for 10 m."""
     return max(0, round(np.log2(Grid(0).pixel_m / pixel_3857_m)))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[rasterio.DatasetReader]:
+    """An open file; that it may have no place is for ``describe`` to say."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        file = rasterio.open(path)
+    with file:
+        yield file
+
+
+def _unreadable(path: Path, error: Exception) -> PipelineError:
+    return PipelineError(f"{path} cannot be read as a raster: {' '.join(str(error).split())}")
+
+
+def _require_place(file: rasterio.DatasetReader) -> None:
+    """Make sure that a file says where on earth its pixels lie.
+
+    Raises:
+        PipelineError: it does not; the message says what would help.
+    """
+    transform = file.transform
+    if transform.is_identity or not np.isfinite(transform[:6]).all() or transform.is_degenerate:
+        points, points_crs = file.gcps
+        only = "ground control points alone" if points else "rational polynomials (RPC) alone" if file.rpcs else ""
+        onto = points_crs.to_string() if points and points_crs else "EPSG:CODE"
+        raise PipelineError(
+            f"{file.name} has no geotransform{f', {only}' if only else ''}: nothing says where each pixel lies; "
+            f"warp it first (gdalwarp -t_srs {onto} FILE WARPED.tif) or, if its world file was lost, export it again"
+        )
+    if file.crs is None:
+        raise PipelineError(f"{file.name} has no CRS; give it one (gdal_edit.py -a_srs EPSG:CODE)")
+    if not (file.crs.is_geographic or file.crs.is_projected):
+        raise PipelineError(
+            f"{file.name}: its CRS ({_crs_name(file.crs)}) is not tied to the earth, or not one of maps; "
+            "give it the true one (gdal_edit.py -a_srs EPSG:CODE)"
+        )
+
+
+def _crs_name(crs: CRS) -> str:
+    quoted = re.search(r'"([^"]*)"', crs.to_wkt())
+    return quoted.group(1) if quoted else "unnamed"
+
+
+def _require_numbers(file: rasterio.DatasetReader, bands: Sequence[int]) -> None:
+    """Make sure that bands hold plain numbers.
+
+    Raises:
+        PipelineError: they hold complex ones, whose imaginary part would go lost.
+    """
+    strange = [file.dtypes[band - 1] for band in bands if np.dtype(file.dtypes[band - 1]).kind not in "iuf"]
+    if strange:
+        raise PipelineError(f"{file.name} holds {strange[0]} numbers; imagery has whole or decimal ones")
+
+
+def _no_data(
+    file: rasterio.DatasetReader, bands: Sequence[int], alpha: int | None, given: float | None
+) -> tuple[float | None, ...]:
+    """By band, the value that means no data; see ``Raster``."""
+    if given is not None:
+        for band in bands:
+            _require_possible(file, given, file.dtypes[band - 1])
+        return (given,) * len(bands)
+    if _is_planet_quad(file):
+        return () if alpha else (0.0,) * len(bands)
+    said = [file.nodatavals[band - 1] for band in bands]
+    # Bands that say nothing are taken to mean what the others say.
+    known = next((value for value in said if value is not None), None)
+    return () if known is None else tuple(known if value is None else value for value in said)
+
+
+def _require_possible(file: rasterio.DatasetReader, value: float, dtype: str) -> None:
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return
+    limits = np.iinfo(kind)
+    if not (np.isfinite(value) and value == int(value) and limits.min <= value <= limits.max):
+        raise PipelineError(
+            f"--nodata {value:g}: {file.name} cannot hold that, its values are {dtype} ({limits.min} to {limits.max})"
+        )
+
+
+def _light_can_give(value: float | None, dtype: str) -> bool:
+    """Whether a value that means no data is also what a very dark or saturated band has."""
+    limits = _WHOLE_NUMBER_LIMITS
+    if np.dtype(dtype).kind in "iu":
+        limits = limits | {np.iinfo(dtype).min, np.iinfo(dtype).max}
+    return value is None or value in limits
+
+
+def _has_mask(file: rasterio.DatasetReader, bands: Sequence[int]) -> bool:
+    """Whether bands are masked otherwise than by a value of their own."""
+    by_value = {(MaskFlags.all_valid,), (MaskFlags.nodata,)}
+    return any(tuple(file.mask_flag_enums[band - 1]) not in by_value for band in bands)
 
 
 def _named(file: rasterio.DatasetReader, bands: Sequence[str]) -> tuple[int, ...]:
@@ -248,15 +381,28 @@ def _reflectance(
     if given is None and _is_planet_quad(file):
         given = Reflectance(REFLECTANCE_SCALE)
     if given is not None:
-        return (given.scale,) * len(bands), (given.offset,) * len(bands)
-    scales = tuple(float(file.scales[band - 1]) for band in bands)
-    offsets = tuple(float(file.offsets[band - 1]) for band in bands)
-    if set(scales) == {1.0} and set(offsets) == {0.0}:
-        raise PipelineError(
-            f"{file.name} does not say how its values become reflectance: say it with --reflectance-scale "
-            "(0.0001 where they are reflectance x 10,000, 1 where they are reflectance)"
-        )
+        scales, offsets = (given.scale,) * len(bands), (given.offset,) * len(bands)
+    else:
+        scales = tuple(float(file.scales[band - 1]) for band in bands)
+        offsets = tuple(float(file.offsets[band - 1]) for band in bands)
+        if set(scales) == {1.0} and set(offsets) == {0.0}:
+            raise PipelineError(f"{file.name} does not say how its values become reflectance: {SAY_THE_SCALE}")
+    for band, scale, offset in zip(bands, scales, offsets, strict=True):
+        _require_plausible(file, band, scale, offset)
     return scales, offsets
+
+
+def _require_plausible(file: rasterio.DatasetReader, band: int, scale: float, offset: float) -> None:
+    """Make sure that a scale can be meant: reflectance is 0 to 1, with little beyond.
+
+    Raises:
+        PipelineError: it cannot.
+    """
+    said = f"{file.name}: band {band} would become reflectance by {Reflectance(scale, offset)}"
+    if not (np.isfinite(offset) and 0 < scale <= LARGEST_SCALE):
+        raise PipelineError(f"{said}, which no values need: {SAY_THE_SCALE}")
+    if scale >= 1 and np.dtype(file.dtypes[band - 1]).kind in "iu":
+        raise PipelineError(f"{said}, but its values are whole numbers: {SAY_THE_SCALE}")
 
 
 def _listed(file: rasterio.DatasetReader) -> str:

@@ -25,7 +25,7 @@ from segmentation.imagery import Footprint, Forecast, Prepared
 from segmentation.quad_cache import COVERED, FAILED, NOT_COVERED, PieceCache, QuadRecord
 from segmentation.quads import Pixels
 from segmentation.rasters import COLOURS, Raster, outline_of, placed
-from segmentation.s2_fetch import BANDS, SCALE, TileFetcher
+from segmentation.s2_fetch import BANDS, NO_DATA, SCALE, TileFetcher
 from segmentation.s2_tiles import BLOCK_PX, BLOCKS_ACROSS, TILE_PX, blocks_under, cells_of, tile
 from segmentation.sessions import host_of, without_login
 from segmentation.warping import Mosaic, add_raster
@@ -71,7 +71,7 @@ class TileReader:
         for names in cells.candidates:
             path = next((path for name in names if (path := self.folder / f"{name}.tif").exists()), None)
             if path is not None and not mosaic.full:
-                add_raster(mosaic, Raster(path, _BANDS, (SCALE,) * len(_BANDS), (0.0,) * len(_BANDS)), chip)
+                add_raster(mosaic, _raster(path), chip)
         return mosaic.pixels()
 
 
@@ -320,6 +320,12 @@ class _Need:
 
     def _choose(self, cell: int) -> str | None:
         return _first_there(self._cells.candidates[cell], self._record)
+
+
+def _raster(path: Path) -> Raster:
+    """How a kept tile is read: a pixel that one band lacks is without data, since nothing else has that value."""
+    bands = len(_BANDS)
+    return Raster(path, _BANDS, (SCALE,) * bands, (0.0,) * bands, no_data=(NO_DATA,) * bands)
 
 
 def _first_there(names: Sequence[str], record: Callable[[str], QuadRecord | None]) -> str | None:

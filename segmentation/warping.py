@@ -11,14 +11,14 @@ from pyproj import Transformer
 from rasterio import Affine
 from rasterio.crs import CRS as RasterCRS
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
 from rasterio.warp import reproject
 from rasterio.windows import Window
 
 from segmentation.errors import PipelineError
 from segmentation.grid import CHIP_PX, CRS, PLACE_TOLERANCE_PX
 from segmentation.quads import Pixels
-from segmentation.rasters import Raster
+from segmentation.raster_values import read_values
+from segmentation.rasters import UNREADABLE, Raster
 
 _OPEN_FILES = 32
 # Pixels of a file that are held at once.
@@ -60,7 +60,7 @@ class Mosaic:
 
     def pixels(self) -> Pixels:
         """What came together; a pixel is valid where at least half of it has data."""
-        valid = self._share >= 0.5
+        valid = (self._share >= 0.5) & np.isfinite(self._total).all(axis=0)
         return Pixels(np.where(valid, self._total / np.where(valid, self._share, 1), 0), valid)
 
 
@@ -85,7 +85,7 @@ def add_raster(mosaic: Mosaic, raster: Raster, chip: Affine) -> None:
             warped, share = warp(values, seen, file.crs, transform, part, height, ratio)
             scale, offset = (np.array(of, "float32")[:, None, None] for of in (raster.scales, raster.offsets))
             mosaic.add(rows, np.where(share > 0, warped * scale + offset, 0), share)
-    except (RasterioError, OSError) as error:
+    except UNREADABLE as error:
         raise PipelineError(f"{raster.path} cannot be read ({error}); repair or remove it and run again") from None
 
 
@@ -146,15 +146,7 @@ def _read(file: rasterio.DatasetReader, raster: Raster, window: Window) -> tuple
     inside = window.intersection(Window(0, 0, file.width, file.height))
     top, left = inside.row_off - window.row_off, inside.col_off - window.col_off
     here = np.s_[top : top + inside.height, left : left + inside.width]
-    found = file.read(raster.bands, window=inside, out_dtype="float32")
-    by_band = (file.read_masks(raster.bands, window=inside) > 0) & np.isfinite(found)
-    if raster.empty_zero:
-        data = by_band.any(axis=0) & (found != 0).any(axis=0) & np.isfinite(found).all(axis=0)
-    else:
-        data = by_band.all(axis=0)
-    if raster.alpha is not None:
-        data &= file.read(raster.alpha, window=inside) > 0
-    values[(slice(None), *here)], seen[here] = found, data
+    values[(slice(None), *here)], seen[here] = read_values(file, raster, inside)
     return values, seen
 
 

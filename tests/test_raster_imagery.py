@@ -1,6 +1,9 @@
 """Chips from the user's own rasters: known shapes land where they lie, no data stays out, files fill each other."""
 
+import hashlib
+import os
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -9,12 +12,14 @@ from conftest import AMAZON_COL, AMAZON_ROW, paint
 from own_rasters import bell, bell_raster, mercator, pixel_centres, write_raster
 from rasterio import Affine
 
+from segmentation.chips import PUBLISHED, encode
 from segmentation.errors import PipelineError
 from segmentation.grid import CHIP_PX, HALF_WORLD_M, Grid, Windows
 from segmentation.quad_cache import NOT_COVERED
 from segmentation.quads import QuadReader
 from segmentation.raster_imagery import RasterImagery
 from segmentation.rasters import Reflectance
+from segmentation.warping import Mosaic
 
 UTM = "EPSG:32721"
 LON, LAT = -57.1, -5.2
@@ -169,6 +174,112 @@ def test_a_dark_band_is_data_where_zero_is_no_data(tmp_path):
     assert (pixels.reflectance[1][pixels.valid] > 0).all()
 
 
+@pytest.mark.parametrize(
+    ("no_data", "dtype"),
+    [
+        (255, "uint8"),
+        (0, "uint8"),
+        (65535, "uint16"),
+        (0, "uint16"),
+        (-32768, "int16"),
+        (32767, "int16"),
+        (0, "float32"),
+    ],
+)
+def test_one_band_with_a_value_that_light_can_give_cuts_nothing_out(tmp_path, no_data, dtype):
+    scale = 0.0016 if dtype == "uint8" else 1e-4
+    value = 100 if dtype == "uint8" else 3000
+    path = patch(tmp_path / "a.tif", value, hole=no_data, nodata=no_data, dtype=dtype, scale=scale)
+    with rasterio.open(path, "r+") as file:
+        one_band = file.read(1)
+        one_band[:, :100] = no_data
+        file.write(one_band, 1)
+    pixels = chip_of([path])
+    assert 0.2 < pixels.valid.mean() < 0.4  # as without the band, see above
+    reflectance = pixels.reflectance[:, pixels.valid]
+    np.testing.assert_allclose(reflectance[1:], value * scale, atol=1e-6)
+    # At its dark end a band shows black, and no negative number that darkens its neighbours; where it changes between
+    # two pixels, interpolation goes a little beyond both.
+    low, high = sorted((value * scale, max(no_data, 0) * scale))
+    beyond = 0.15 * (high - low)
+    assert low - beyond < reflectance[0].min() < low + beyond
+    assert high - beyond < reflectance[0].max() < high + beyond
+
+
+@pytest.mark.parametrize("no_data", [-9999, 1e20, -3.4028234663852886e38])
+def test_one_band_with_a_value_that_no_light_can_give_is_no_data(tmp_path, no_data):
+    path = patch(tmp_path / "a.tif", 0.3, nodata=no_data, dtype="float32", scale=0.999)
+    with rasterio.open(path, "r+") as file:
+        one_band = file.read(2)
+        one_band[:, 200:] = no_data
+        file.write(one_band, 2)
+    pixels = chip_of([path])
+    assert 0.2 < pixels.valid.mean() < 0.4
+    np.testing.assert_allclose(pixels.reflectance[:, pixels.valid], 0.3 * 0.999, atol=1e-6)
+
+
+@pytest.mark.parametrize("hole", [np.nan, np.inf, -np.inf])
+def test_what_is_not_a_number_never_reaches_a_chip(tmp_path, hole):
+    path = patch(tmp_path / "a.tif", 0.3, dtype="float32", scale=0.999)
+    with rasterio.open(path, "r+") as file:
+        one_band = file.read(3)
+        one_band[:, 200:] = hole
+        file.write(one_band, 3)
+    pixels = chip_of([path])
+    assert np.isfinite(pixels.reflectance).all()
+    assert 0.2 < pixels.valid.mean() < 0.4
+    with np.errstate(all="raise"):
+        assert (encode(pixels)[:, pixels.valid] == 151).all()
+        encode(pixels, PUBLISHED)
+
+
+def test_numbers_that_overflow_on_the_way_to_reflectance_are_no_data():
+    mosaic = Mosaic(3)
+    values = np.full((3, 512, 512), 0.3, "float32")
+    values[1, :, :100] = np.inf
+    mosaic.add(slice(0, 512), values, np.ones((512, 512), "float32"))
+    pixels = mosaic.pixels()
+    assert not pixels.valid[:, :100].any()
+    assert pixels.valid[:, 100:].all()
+    assert np.isfinite(pixels.reflectance).all()
+
+
+def test_bands_of_a_vrt_may_say_different_values_for_no_data(tmp_path):
+    path = patch(tmp_path / "in" / "a.tif", 3000, hole=0)
+    with rasterio.open(path, "r+") as file:
+        second = file.read(2)
+        second[second == 0] = 65535
+        second[:, :100] = 65535  # saturated
+        file.write(second, 2)
+        place = ", ".join(map(str, file.transform.to_gdal()))
+    bands = "".join(
+        f'<VRTRasterBand dataType="UInt16" band="{band}"><NoDataValue>{value}</NoDataValue>'
+        f"<Description>{name}</Description><Scale>0.0001</Scale><SimpleSource>"
+        f'<SourceFilename relativeToVRT="1">in/a.tif</SourceFilename><SourceBand>{band}</SourceBand>'
+        "</SimpleSource></VRTRasterBand>"
+        for band, name, value in ((1, "red", 0), (2, "green", 65535), (3, "blue", 0))
+    )
+    vrt = tmp_path / "a.vrt"
+    vrt.write_text(
+        f'<VRTDataset rasterXSize="400" rasterYSize="400"><SRS>{UTM}</SRS><GeoTransform>{place}</GeoTransform>'
+        f"{bands}</VRTDataset>"
+    )
+    pixels = chip_of([vrt])
+    assert 0.2 < pixels.valid.mean() < 0.4
+    np.testing.assert_allclose(pixels.reflectance[0][pixels.valid], 0.3, atol=1e-6)
+
+
+def test_the_no_data_value_can_be_given(tmp_path):
+    path = patch(tmp_path / "a.tif", 3000, hole=0)
+    assert chip_of([path]).valid.mean() > 0.5
+    assert 0.2 < chip_of([path], no_data=0).valid.mean() < 0.4
+    # What the file says counts no more.
+    said = patch(tmp_path / "b.tif", 3000, hole=0, nodata=0)
+    assert chip_of([said], no_data=65535).valid.mean() > 0.5
+    decimal = patch(tmp_path / "c.tif", 0.3, hole=0.1, nodata=0.1, dtype="float32", scale=0.999)
+    assert chip_of([decimal], no_data=np.nan).valid.mean() > 0.5
+
+
 def test_the_first_file_with_data_counts(tmp_path):
     first = patch(tmp_path / "z.tif", 1000, hole=0, nodata=0)
     second = patch(tmp_path / "a.tif", 2000, nodata=0)
@@ -217,6 +328,50 @@ def test_what_chips_depend_on_is_in_the_settings(tmp_path):
         file.write(np.full((400, 400), 7, "uint16"), 1)
     others.append(RasterImagery([tmp_path / "in"], quiet=True).settings())
     assert all(other != before for other in others)
+
+
+def test_a_year_goes_on_with_files_that_were_touched_or_copied(tmp_path):
+    path = patch(tmp_path / "in" / "a.tif", 1000, nodata=0)
+    first = RasterImagery([tmp_path / "in"], quiet=True).settings()
+    os.utime(path, (1, 1))
+    assert RasterImagery([tmp_path / "in"], quiet=True, kept=first).settings() == first
+    shutil.copytree(tmp_path / "in", tmp_path / "on another disk")
+    moved = RasterImagery([tmp_path / "on another disk"], quiet=True, kept=first)
+    assert moved.settings() == first
+    footprint = moved.footprint(Windows(*(np.array([value]) for value in window_at(moved))))
+    assert footprint.pieces["mosaic"].tolist() == ["in"]
+    patch(tmp_path / "on another disk" / "a.tif", 1001, nodata=0)
+    other = RasterImagery([tmp_path / "on another disk"], quiet=True, kept=first).settings()
+    assert (other["files"] != first["files"], other["mosaic"]) == (True, "on another disk")
+
+
+def test_a_year_of_an_earlier_version_goes_on_while_its_files_keep_their_times(tmp_path):
+    path = patch(tmp_path / "in" / "a.tif", 1000, nodata=0)
+    known = path.stat()
+    read_how = ((1, 2, 3), (1e-4,) * 3, (0.0,) * 3)
+    text = f"a.tif {known.st_size} {known.st_mtime_ns} {read_how}\n"
+    kept = {"files": f"1, {hashlib.sha256(text.encode()).hexdigest()[:16]}", "mosaic": "in"}
+    assert RasterImagery([path], quiet=True, kept=kept).settings() | kept == (
+        RasterImagery([path], quiet=True, kept=kept).settings()
+    )
+    os.utime(path, (1, 1))
+    assert RasterImagery([path], quiet=True, kept=kept).settings()["files"] != kept["files"]
+
+
+def test_files_that_touch_no_window_of_a_new_year_are_one_line(tmp_path):
+    source = RasterImagery([patch(tmp_path / "in" / "a.tif", 1000, nodata=0)], quiet=True)
+    col, row, side = window_at(source)
+    far = Windows(np.array([col + 5000]), np.array([row]), np.array([side]))
+    with pytest.raises(PipelineError, match=r"none of the 1 files touches any of the 1 windows: .* from -55"):
+        source.connect(far)
+    source.connect(Windows(*(np.array([value]) for value in (col, row, side))))
+    # Of a year that has chips, the windows that are left may be those without imagery.
+    RasterImagery([tmp_path / "in"], quiet=True, kept=source.settings()).connect(far)
+    assert source.footprint(far).pieces.empty
+
+
+def window_at(source):
+    return *window_around(source.grid, *world_of(source)), CHIP_PX
 
 
 def test_files_with_and_without_near_infrared_do_not_mix(tmp_path):

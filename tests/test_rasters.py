@@ -1,5 +1,7 @@
 """What raster files say of themselves: bands, scale, place."""
 
+import warnings
+
 import numpy as np
 import pytest
 import rasterio
@@ -7,10 +9,13 @@ import shapely
 from conftest import HALF_WORLD_M, write_quad
 from own_rasters import bell_raster, mercator, write_raster
 from rasterio import Affine
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning
 
 from segmentation.errors import PipelineError
-from segmentation.rasters import Reflectance, describe, find_files, nearest_level, placed
+from segmentation.rasters import Reflectance, describe, nearest_level, placed
 
 UTM = "EPSG:32721"
 HERE = Affine(10, 0, 300_000, 0, -10, 9_400_000)
@@ -91,6 +96,91 @@ def test_a_file_without_place_or_content_is_refused(tmp_path):
         describe(nowhere)
 
 
+def placed_by(path, transform=None, crs=None, **made):
+    """A file that says of its place what it is told to say, no more."""
+    profile = {"driver": "GTiff", "count": 3, "height": 8, "width": 8, "dtype": "uint16"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path, "w", **profile, **({"transform": transform} if transform else {}), crs=crs) as file:
+            file.write(np.ones((3, 8, 8), "uint16"))
+            file.descriptions, file.scales = ("red", "green", "blue"), (1e-4,) * 3
+            for name, value in made.items():
+                setattr(file, name, value)
+    return path
+
+
+POINTS = [GroundControlPoint(row, col, 3e5 + 10 * col, 9.4e6 - 10 * row) for row in (0, 8) for col in (0, 8)]
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ({"gcps": (POINTS, CRS.from_string(UTM))}, "no geotransform, ground control points alone.*-t_srs EPSG:32721"),
+        ({"crs": UTM}, "no geotransform: nothing says where each pixel lies; warp it first .gdalwarp"),
+        ({"crs": "EPSG:4326"}, "no geotransform"),
+        ({}, "no geotransform"),
+        ({"crs": UTM, "transform": Affine(0, 0, 3e5, 0, 0, 9.4e6)}, "no geotransform"),
+        ({"crs": UTM, "transform": Affine(10, 0, np.nan, 0, -10, 9.4e6)}, "no geotransform"),
+        ({"transform": HERE}, "has no CRS; give it one .gdal_edit.py -a_srs EPSG:CODE"),
+        (
+            {"transform": HERE, "crs": 'LOCAL_CS["mine grid",UNIT["metre",1]]'},
+            "its CRS .mine grid. is not tied to the earth.*gdal_edit.py -a_srs",
+        ),
+        ({"transform": HERE, "crs": "EPSG:4978"}, "is not tied to the earth, or not one of maps"),
+        ({"transform": Affine(10, 0, 1e9, 0, -10, 1e9), "crs": UTM}, "does not lie where its CRS is defined"),
+        ({"transform": Affine(1, 0, 500, 0, -1, 400), "crs": "EPSG:4326"}, "does not lie where its CRS is defined"),
+    ],
+)
+def test_a_file_that_does_not_say_where_it_lies_is_one_line_with_the_remedy(tmp_path, made, message):
+    with pytest.raises(PipelineError, match=message) as told:
+        describe(placed_by(tmp_path / "a.tif", **made))
+    assert "\n" not in str(told.value)
+
+
+def test_a_file_from_south_to_north_is_as_good_as_any(tmp_path):
+    _, upright = describe(placed_by(tmp_path / "a.tif", Affine(10, 0, 3e5, 0, -10, 9.4e6), UTM))
+    _, turned = describe(placed_by(tmp_path / "b.tif", Affine(10, 0, 3e5, 0, 10, 9.4e6 - 80), UTM))
+    assert upright.outline.symmetric_difference(turned.outline).area < 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "given", "message"),
+    [
+        ("uint16", -9999, r"--nodata -9999: .*a.tif cannot hold that, its values are uint16 \(0 to 65535\)"),
+        ("uint8", 300, "cannot hold that"),
+        ("uint16", 0.5, "cannot hold that"),
+        ("uint16", np.nan, "--nodata nan: .* cannot hold that"),
+        ("int16", np.inf, "cannot hold that"),
+    ],
+)
+def test_a_no_data_value_that_a_file_cannot_hold_is_refused(tmp_path, dtype, given, message):
+    path = raster(tmp_path / "a.tif", 3, ("r", "g", "b"), dtype=dtype)
+    with pytest.raises(PipelineError, match=message):
+        describe(path, no_data=given)
+
+
+def test_complex_numbers_are_refused_not_halved(tmp_path):
+    with pytest.raises(PipelineError, match="holds complex64 numbers"):
+        describe(raster(tmp_path / "a.tif", 3, ("r", "g", "b"), dtype="complex64"))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scales", "message"),
+    [
+        ("uint16", (10_000.0,) * 3, "band 1 would become reflectance by 10000, which no values need: .*0.0001 where"),
+        ("uint16", (1e-4, 1.0, 1e-4), "band 2 would become reflectance by 1, but its values are whole numbers"),
+        ("float32", (-0.5,) * 3, "which no values need"),
+        ("float32", (float("nan"),) * 3, "which no values need"),
+    ],
+)
+def test_scales_of_files_that_cannot_be_meant_are_refused(tmp_path, dtype, scales, message):
+    path = raster(tmp_path / "a.tif", 3, ("r", "g", "b"), dtype=dtype)
+    with rasterio.open(path, "r+") as file:
+        file.scales = scales
+    with pytest.raises(PipelineError, match=message):
+        describe(path)
+
+
 def test_the_scale_is_the_files_own_unless_it_is_given(tmp_path):
     path = raster(tmp_path / "a.tif", 3, ("r", "g", "b"))
     with rasterio.open(path, "r+") as file:
@@ -99,25 +189,6 @@ def test_the_scale_is_the_files_own_unless_it_is_given(tmp_path):
     assert (own.scales, own.offsets) == ((1e-4, 2e-4, 3e-4), (-0.1, 0, 0))
     given, _ = describe(path, reflectance=Reflectance(0.5, 0.25))
     assert (given.scales, given.offsets) == ((0.5,) * 3, (0.25,) * 3)
-
-
-def test_folders_are_searched_in_the_order_of_names(tmp_path):
-    for name in ("b/2.tif", "b/1.TIF", "a.vrt", "notes.txt", ".partial-3.tif"):
-        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "in" / name).touch()
-    (tmp_path / "z.img").touch()
-    found = find_files([tmp_path / "z.img", tmp_path / "in", tmp_path / "in" / "b" / "2.tif"])
-    assert [path.relative_to(tmp_path).as_posix() for path in found] == [
-        "z.img",
-        "in/a.vrt",
-        "in/b/1.TIF",
-        "in/b/2.tif",
-    ]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(PipelineError, match=r"no .tif, .tiff, .vrt file in .*empty"):
-        find_files([tmp_path / "empty"])
-    with pytest.raises(PipelineError, match=r"names no source and there is no file or folder .*sentinel9"):
-        find_files([tmp_path / "sentinel9"])
 
 
 @pytest.mark.parametrize(

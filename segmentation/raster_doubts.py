@@ -1,0 +1,115 @@
+"""What raster files hold that cannot be meant: fill that counts as ground, and scales that make all white or black."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from segmentation.chips import BAND_SCALES
+from segmentation.errors import PipelineError
+from segmentation.raster_content import Content
+from segmentation.rasters import COLOURS, SAY_THE_SCALE, Raster
+
+# Share of a file's pixels that, all alike in all bands, look like fill.
+LEAST_FILL = 0.01
+# Reflectance of ground and cloud is 0 to little more than 1.
+_TOO_BRIGHT, _TOO_DARK = 2.0, 0.002
+_IMPOSSIBLE = (-0.05, _TOO_BRIGHT)
+# Every landscape has something brighter than this in one band at least, but open water may not.
+_DARK = 0.03
+# Reflectance that chips show as white, in the visible.
+_WHITE = 254 * BAND_SCALES[0]
+_NAMED = 3
+_USUAL_SCALES = (1.0, 0.01, 0.001, 0.0001, 0.00001)
+
+log = logging.getLogger(__name__)
+
+
+def require_reflectance(contents: Mapping[Path, Content], rasters: Mapping[Path, Raster]) -> None:
+    """Make sure that files show ground, as far as their brightness tells.
+
+    Raises:
+        PipelineError: a file would be white or black all over, whatever it shows; the message names it and what to do.
+    """
+    dark: dict[Path, float] = {}
+    white: dict[Path, float] = {}
+    for path, content in contents.items():
+        if content.percentiles is None:
+            continue
+        _, middle, bright = content.percentiles
+        band = int(np.argmax(middle))
+        brightest = float(bright.max())
+        if middle[band] > _TOO_BRIGHT or brightest < max(_TOO_DARK, _reach(content, rasters[path])):
+            how = "white" if middle[band] > _TOO_BRIGHT else "black"
+            raise PipelineError(
+                f"{path} would be {how} all over: its {COLOURS[band]} band would have a reflectance of "
+                f"{middle[band]:.3g} (the median) by {rasters[path].reflectance(band)}; "
+                f"{_advice(float(middle[band]), rasters[path], band)}"
+            )
+        if brightest < _DARK:
+            dark[path] = brightest
+        if np.median(middle[:3]) > _WHITE:
+            white[path] = float(np.median(middle[:3]))
+    if dark:
+        log.warning(
+            "%d of %d files have hardly anything brighter than a reflectance of %g (%s); check the scale: %s",
+            *(len(dark), len(contents), _DARK, _listed(dark, "{:.2g}"), SAY_THE_SCALE),
+        )
+    if white:
+        log.warning(
+            "%d of %d files are white in more than half of their pixels (median reflectance %s); "
+            "if that is not cloud, check the scale: %s",
+            *(len(white), len(contents), _listed(white, "{:.2g}"), SAY_THE_SCALE),
+        )
+
+
+def warn_of_fill(contents: Mapping[Path, Content], rasters: Mapping[Path, Raster]) -> None:
+    """Say which files have pixels that look like fill and count as ground."""
+    found: dict[float, dict[Path, float]] = defaultdict(dict)
+    for path, content in contents.items():
+        for value, share in content.fills.items():
+            if share >= LEAST_FILL and _looks_like_fill(value, content, rasters[path]):
+                found[value][path] = share
+    for value, shares in found.items():
+        said = {number for path in shares for number in rasters[path].no_data}
+        word = f"no data is {' or '.join(f'{number:g}' for number in sorted(said))} there" if said else "none says so"
+        log.warning(
+            "%d of %d files have pixels that are %g in all bands and count as ground (%s of the pixels); "
+            "if they show nothing, say so with --nodata %g (%s)",
+            *(len(shares), len(contents), value, _listed(shares, "{:.0%}"), value, word),
+        )
+
+
+def _looks_like_fill(value: float, content: Content, raster: Raster) -> bool:
+    """Whether a value is more likely no data than light: 0, what a type ends with, or no possible reflectance."""
+    kind = np.dtype(content.dtype)
+    ends = {np.iinfo(kind).min, np.iinfo(kind).max} if kind.kind in "iu" else set()
+    reflectance = value * raster.scales[0] + raster.offsets[0]
+    return value == 0 or value in ends or not _IMPOSSIBLE[0] <= reflectance <= _IMPOSSIBLE[1]
+
+
+def _reach(content: Content, raster: Raster) -> float:
+    """``_DARK`` where the type of a file cannot hold anything much brighter, so that it is no matter of the scene."""
+    kind = np.dtype(content.dtype)
+    if kind.kind not in "iu":
+        return 0.0
+    largest = np.iinfo(kind).max * np.array(raster.scales) + np.array(raster.offsets)
+    return _DARK if largest.max() < 2 * _DARK else 0.0
+
+
+def _advice(median: float, raster: Raster, band: int) -> str:
+    value = (median - raster.offsets[band]) / raster.scales[band]
+    usual = [scale for scale in _USUAL_SCALES if 0.02 <= value * scale <= 0.6]
+    if not usual:
+        return SAY_THE_SCALE
+    return f"{SAY_THE_SCALE}; by {usual[0]:g} the median would be {value * usual[0]:.2g}"
+
+
+def _listed(files: Mapping[Path, float], form: str) -> str:
+    told = [f"{path.name} {form.format(value)}" for path, value in list(files.items())[:_NAMED]]
+    more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+    return ", ".join(told) + more

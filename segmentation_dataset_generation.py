@@ -106,7 +106,8 @@ def main(options: argparse.Namespace) -> int:
         refuse_mixture(workspace, options.year, source.settings() | made_from)
         source.connect(as_windows(plan[uncut(plan, folder, labels is not None)]))
         with folder.locked():
-            keep_settings(folder.settings, source.settings() | made_from, "the dataset")
+            made_from |= source.settings()
+            keep_settings(folder.settings, made_from, "the dataset", empty=not folder.holds_chips())
             dataset = cut_windows(plan, source, folder, labels, options.workers, options.encoding, options.quiet)
             footprint = source.footprint(as_windows(plan))
             write_windows(

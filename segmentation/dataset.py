@@ -119,8 +119,8 @@ def _uncut(plan: gpd.GeoDataFrame, folder: YearFolder, masks: bool, too_little_b
 
 def _too_little_before(plan: gpd.GeoDataFrame, folder: YearFolder) -> list[Outcome]:
     """Windows that an earlier run has found to show too little."""
-    if not folder.windows.exists():
-        return []
+    if not folder.windows.exists() or not folder.holds_chips():
+        return []  # a run that cut nothing may have had other settings
     before = read_windows(folder.windows, folder.year)
     share = before.loc[before["status"] == TOO_LITTLE_DATA].set_index("id")["valid_share"].to_dict()
     return [Outcome(n, TOO_LITTLE_DATA, share[name]) for n, name in enumerate(plan["id"]) if name in share]

@@ -49,11 +49,13 @@ class Footprint:
         pieces: a row a piece: ``name``, ``mosaic`` (what it is a piece of), ``status`` and ``reason`` (see
             ``quad_cache``), whatever else is known of it, and its outline (EPSG:3857).
         touched: ``window`` (its position) and the ``name`` of a piece under it, a row a pair.
+        at_hand: number of pieces that the user has named, needed or not; None for a source that looks for its own.
     """
 
     unit: str
     pieces: gpd.GeoDataFrame
     touched: pd.DataFrame
+    at_hand: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Forecast:
         kept_bytes: mean size of what is kept of it in the end; None for all.
         on_disk_bytes: what stays in the end of the pieces that are on disk.
         spared: pieces that are not there and that only finished windows lie on.
+        at_hand: see ``Footprint``.
     """
 
     unit: str
@@ -81,6 +84,7 @@ class Forecast:
     kept_bytes: float | None = None
     on_disk_bytes: float = 0.0
     spared: int = 0
+    at_hand: int | None = None
 
     @property
     def missing(self) -> int:

@@ -138,11 +138,6 @@ class RasterImagery:
             **self._as_told,
         }
 
-    @property
-    def count(self) -> int:
-        """Number of files that are read."""
-        return len(self._rasters)
-
     @cached_property
     def _contents(self) -> list[Content]:
         """What the files hold, each looked at once."""
@@ -153,9 +148,9 @@ class RasterImagery:
     def _files(self) -> str:
         """Number and fingerprint of the files, or what an earlier run has called the same ones."""
         digest = hashlib.sha256("\n".join(content.fingerprint for content in self._contents).encode())
-        now = f"{self.count}, {digest.hexdigest()[:16]}"
+        now = f"{len(self._rasters)}, {digest.hexdigest()[:16]}"
         before = self._kept.get("files")
-        return before if before in {now, f"{self.count}, {_by_time_of_change(self._rasters)}"} else now
+        return before if before in {now, f"{len(self._rasters)}, {_by_time_of_change(self._rasters)}"} else now
 
     @property
     def _name(self) -> str:
@@ -165,7 +160,8 @@ class RasterImagery:
     def forecast(self, windows: Windows, left: np.ndarray | None = None) -> Forecast:
         """All files are there."""
         needed = len(self._touched(windows)["name"].unique())
-        return Forecast(_UNIT, pieces=needed, covered=needed, not_covered=0, requests=0, piece_bytes=0)
+        at_hand = len(self._rasters)
+        return Forecast(_UNIT, needed, covered=needed, not_covered=0, requests=0, piece_bytes=0, at_hand=at_hand)
 
     def connect(self, windows: Windows) -> None:
         """Look at the files that windows touch: whether they can be meant as they are read.
@@ -176,7 +172,7 @@ class RasterImagery:
         touched = self._touched(windows)
         if touched.empty and len(windows) and not self._kept:
             raise PipelineError(
-                f"none of the {self.count} files touches any of the {len(windows):,} windows: the files lie "
+                f"none of the {len(self._rasters)} files touches any of the {len(windows):,} windows: the files lie "
                 f"{_extent(shapely.bounds(self._outlines))}, the windows {_extent(self.grid.window_bounds(windows))}; "
                 "check --polygons, --imagery and the files' CRS"
             )
@@ -216,7 +212,7 @@ class RasterImagery:
             geometry=[shapely.union_all(self._outlines[self._file == file]) for file in needed],
             crs=CRS,
         )
-        return Footprint(_UNIT, pieces, touched[["window", "name"]])
+        return Footprint(_UNIT, pieces, touched[["window", "name"]], at_hand=len(self._rasters))
 
     def _touched(self, windows: Windows) -> pd.DataFrame:
         """``window``, ``file`` (positions) and ``name`` of the files that windows touch, in order, a row a pair."""

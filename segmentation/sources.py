@@ -22,7 +22,7 @@ from segmentation.planet import API_URL, PlanetClient
 from segmentation.planet_imagery import WHOLE_QUADS, WINDOWS_ONLY, PlanetImagery
 from segmentation.provenance import SYNTHETIC
 from segmentation.raster_imagery import RasterImagery
-from segmentation.rasters import COLOURS, Reflectance
+from segmentation.rasters import COLOURS, LARGEST_SCALE, Reflectance
 from segmentation.s2_imagery import LEVEL, MIRROR_URL, QUARTERS, Sentinel2Imagery
 from segmentation.stac.seasons import STUDY_SEASON, season
 from segmentation.workspace import Workspace, read_json
@@ -32,6 +32,9 @@ PLANET, SENTINEL2, FILES, STAC = "planet", "sentinel2", "files", "stac"
 # What all years of a workspace have to share: a model, and a panel, must see the same kind of imagery every year.
 # By name, with what it means where a year's settings do not say it.
 _SHARED = {"imagery": None, "level": None, "bands": None, "encoding": STRETCH, SYNTHETIC: None}
+
+# Options for the user's own files that a STAC collection understands, too.
+_ALSO_FOR_STAC = {"bands", "reflectance_scale"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Acti
         "--tries", type=cli.positive, default=8, metavar="N", help="tries of a failing request (default: %(default)s)"
     )
     offered = {kind: source.options(parser.add_argument_group(source.title)) for kind, source in SOURCES.items()}
-    offered[STAC] += offered[FILES]
+    offered[STAC] += [action for action in offered[FILES] if action.dest in _ALSO_FOR_STAC]
     return offered
 
 
@@ -115,8 +118,9 @@ def refuse_mixture(workspace: Workspace, year: int, settings: dict[str, str | in
         PipelineError: they were not.
     """
     for other in workspace.years():
-        before = read_json(workspace.year(other).settings)
-        if other == year or not before:
+        folder = workspace.year(other)
+        before = read_json(folder.settings)
+        if other == year or not before or not folder.holds_chips():
             continue
         was, now = ({name: made.get(name, silent) for name, silent in _SHARED.items()} for made in (before, settings))
         changed = [name for name in _SHARED if was[name] != now[name]]
@@ -237,13 +241,29 @@ def _file_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:
             metavar="SCALE[,OFFSET]",
             help="reflectance = value x SCALE + OFFSET, such as 0.0001 (default: as the files say)",
         ),
+        group.add_argument(
+            "--nodata",
+            type=_number,
+            metavar="VALUE",
+            help="the value that means no data, nan for none but what is not a number (default: as the files say)",
+        ),
     ]
 
 
 def _files(options: argparse.Namespace, workspace: Workspace, stack: ExitStack) -> RasterImagery:
     """The user's own rasters."""
     paths = [Path(path) for path in options.imagery]
-    return RasterImagery(paths, options.bands, options.reflectance_scale, options.level, options.quiet)
+    folder = workspace.year(options.year)
+    kept = read_json(folder.settings) if folder.holds_chips() else {}
+    return RasterImagery(
+        paths,
+        options.bands,
+        options.reflectance_scale,
+        options.level,
+        options.quiet,
+        no_data=options.nodata,
+        kept=kept,
+    )
 
 
 def _stac_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:
@@ -319,9 +339,22 @@ def _bands(text: str) -> tuple[str, ...]:
 
 def _reflectance(text: str) -> Reflectance:
     try:
-        return Reflectance(*(float(part) for part in text.split(",")))
+        given = Reflectance(*(float(part) for part in text.split(",")))
     except (ValueError, TypeError):
         raise argparse.ArgumentTypeError(f"{text!r} is no scale, or scale and offset") from None
+    if not (0 < given.scale <= LARGEST_SCALE and -LARGEST_SCALE <= given.offset <= LARGEST_SCALE):
+        raise argparse.ArgumentTypeError(
+            f"{text}: reflectance = value x SCALE + OFFSET; SCALE is 0.0001 where values are reflectance x 10,000, "
+            f"1 where they are reflectance, and never more than {LARGEST_SCALE:g}"
+        )
+    return given
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
 
 
 SOURCES = {

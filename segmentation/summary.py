@@ -33,6 +33,7 @@ def summarise(polygons: LiteraturePolygons, dataset: Dataset, footprint: Footpri
     lines.append(_line("windows planned", len(windows)))
     lines += [_line(f"  {status}", count) for status, count in windows["status"].value_counts().items()]
     lines += _unwritten(windows)
+    lines += _at_hand(footprint)
     lines.append(_line(f"{footprint.unit}s needed", len(pieces)))
     # Failures have reasons of their own, one each; windows.gpkg holds them.
     states = pieces["status"] + (": " + pieces["reason"]).where(pieces["status"] == NOT_COVERED, "")
@@ -56,6 +57,10 @@ def failures(windows: gpd.GeoDataFrame) -> int:
 
 def _line(what: str, value: int | str) -> str:
     return f"{what:<44}{value if isinstance(value, str) else format(value, ','):>12}"
+
+
+def _at_hand(footprint: Footprint) -> list[str]:
+    return [] if footprint.at_hand is None else [_line(f"{footprint.unit}s read", footprint.at_hand)]
 
 
 def _figures(values: np.ndarray) -> str:

@@ -69,6 +69,10 @@ class YearFolder:
         """The folder of what a model run (``MODEL_ITER``) was found to be worth on some of the year's windows."""
         return self.path / "evaluation" / run / what
 
+    def holds_chips(self) -> bool:
+        """Whether any chip has been cut: if not, the year's settings and windows stand for nothing."""
+        return any(self.path.glob("img_dir/*/*.tif"))
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the year for one process; also clears what interrupted ones left half-written, see ``leftovers``.
@@ -172,13 +176,19 @@ def read_json(path: Path) -> dict:
         raise PipelineError(f"{path} is damaged ({error}); remove it and run again") from None
 
 
-def keep_settings(path: Path, settings: dict, what: str) -> None:
+def keep_settings(path: Path, settings: dict, what: str, *, empty: bool = False) -> None:
     """Record what a folder is made from, or make sure that it is still made from the same.
+
+    Args:
+        path: of the record.
+        settings: what it is made from now.
+        what: the folder holds, for the error.
+        empty: nothing has been made yet, so that earlier settings, those of a run that failed, bind nobody.
 
     Raises:
         PipelineError: the folder was made with other settings; mixing the two would go unnoticed later.
     """
-    if not path.exists():
+    if empty or not path.exists():
         write_json(path, settings)
         return
     before = read_json(path)

@@ -53,6 +53,7 @@ def announce(polygons: LiteraturePolygons, plans: Sequence[YearPlan], max_rps: f
     rows += _by_pixel_size(plans)
     rows += [_line("  finished before", windows - left)] if left < windows else []
     rows += [
+        *([] if forecast.at_hand is None else [_line(f"{forecast.unit}s read", forecast.at_hand)]),
         _line(f"{forecast.unit}s needed", forecast.pieces),
         _line("  on disk", forecast.covered),
         _line("  known not to be covered", forecast.not_covered),
@@ -117,6 +118,7 @@ def _together(forecasts: Sequence[Forecast]) -> Forecast:
         kept_bytes=coming / missing if missing else 0.0,
         on_disk_bytes=sum(each.on_disk_bytes for each in forecasts),
         spared=sum(each.spared for each in forecasts),
+        at_hand=forecasts[0].at_hand,
     )
 
 

@@ -10,6 +10,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from conftest import REAL_POLYGONS
 from own_rasters import write_raster
 from rasterio import Affine
@@ -108,6 +109,8 @@ def test_a_run_says_which_files_it_used(own, step_1):
     windows = workspace.year(YEAR).windows
     files = gpd.read_file(windows, layer="files")
     assert set(files["status"]) == {"covered"}
+    read = len(list((folder / "landscape").iterdir()))
+    assert f"{'files read':<44}{read:>12}" in done.printed
     assert f"{'files needed':<44}{len(files):>12}" in done.printed
     assert "requests sent" not in done.printed
     used = {name for names in gpd.read_file(windows, layer="windows")["files"] for name in names.split()}
@@ -130,6 +133,33 @@ def test_a_second_run_changes_nothing_and_another_scale_is_refused(own, tmp_path
     )
     assert other.status == 2
     assert "reflectance_scale was as the files say, is now 0.0002" in other.printed
+
+
+def test_files_that_were_touched_or_copied_change_nothing(own, tmp_path, step_1):
+    workspace, _, folder = own
+    shutil.copytree(workspace.root, tmp_path / "data")
+    shutil.copytree(folder / "landscape", tmp_path / "copied", copy_function=shutil.copyfile)
+    before = {path: path.read_bytes() for path in (tmp_path / "data").rglob("*.tif")}
+    done = step_1(tmp_path / "data", "--polygons", polygons_file(tmp_path), "--imagery", tmp_path / "copied")
+    assert done.status == 0, done.printed
+    assert before == {path: path.read_bytes() for path in (tmp_path / "data").rglob("*.tif")}
+
+
+def test_after_polygons_that_no_file_touches_the_right_ones_run(tmp_path, step_1):
+    values = np.full((3, 300, 300), 1500, "uint16")
+    write_raster(tmp_path / "in" / "a.tif", values, Affine(10, 0, 700_000, 0, -10, 9_340_000), "EPSG:32721", nodata=0)
+    here = shapely.box(-55.18, -5.98, -55.175, -5.975)
+    for name, box in {"far": shapely.affinity.translate(here, 75), "here": here}.items():
+        gpd.GeoDataFrame({"id": ["pit"]}, geometry=[box], crs=4326).to_file(tmp_path / f"{name}.gpkg")
+    refused = step_1(tmp_path / "data", "--imagery", tmp_path / "in", "--polygons", tmp_path / "far.gpkg")
+    assert refused.status == 2
+    assert refused.printed.startswith("error: none of the 1 files touches any of the 1 windows")
+    assert len(refused.printed.splitlines()) == 1
+    # Left behind by a run of an earlier version, which noticed too late.
+    write_json(Workspace(tmp_path / "data").year(YEAR).settings, {"imagery": "files", "polygons": "far"})
+    done = step_1(tmp_path / "data", "--imagery", tmp_path / "in", "--polygons", tmp_path / "here.gpkg")
+    assert done.status == 0, done.printed
+    assert f"{'chips':<44}{1:>12}" in done.printed
 
 
 def test_years_of_a_workspace_share_their_imagery(own, tmp_path, step_1):
@@ -159,6 +189,12 @@ def test_years_that_planet_does_not_show_are_welcome(own, tmp_path, step_1):
         (["--bands=1,2,3"], "--bands is for --imagery files, not for planet"),
         (["--imagery", "scenes", "--bands=1,2"], "'1,2' names no 3 or 4 bands"),
         (["--imagery", "scenes", "--reflectance-scale=ten"], "'ten' is no scale"),
+        (["--imagery", "scenes", "--reflectance-scale=10000"], "SCALE is 0.0001 where values are reflectance x 10,000"),
+        (["--imagery", "scenes", "--reflectance-scale=nan"], "SCALE is 0.0001 where"),
+        (["--imagery", "scenes", "--reflectance-scale=0"], "SCALE is 0.0001 where"),
+        (["--imagery", "scenes", "--nodata=none"], "'none' is no number"),
+        (["--nodata=0"], "--nodata is for --imagery files, not for planet"),
+        (["--imagery", "stac:http://a#b", "--nodata=0"], "--nodata is for --imagery files, not for stac"),
         (["--level=14"], "Planet's basemaps are at level 15: leave out --level"),
         (["--level=3"], "3 is not between 11 and 19"),
         (["--max-rps=0"], "--max-rps: '0' is not a number from 0.01 to 1000"),

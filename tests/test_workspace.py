@@ -163,6 +163,16 @@ def test_settings_stay_or_the_change_is_named(tmp_path):
     assert read_json(path) == first
 
 
+def test_the_settings_of_a_run_that_made_nothing_bind_nobody(folder):
+    keep_settings(folder.settings, {"mosaic": "a"}, "the dataset", empty=not folder.holds_chips())
+    keep_settings(folder.settings, {"mosaic": "b"}, "the dataset", empty=not folder.holds_chips())
+    assert read_json(folder.settings) == {"mosaic": "b"}
+    make_folder(folder.chip("val", "7").parent)
+    folder.chip("val", "7").touch()
+    with pytest.raises(PipelineError, match="mosaic was b, is now a"):
+        keep_settings(folder.settings, {"mosaic": "a"}, "the dataset", empty=not folder.holds_chips())
+
+
 @pytest.mark.parametrize("now", [{"a": 1}, {"a": 1, "b": 2, "c": 3}])
 def test_settings_that_come_or_go_are_a_change(tmp_path, now):
     keep_settings(tmp_path / "s.json", {"a": 1, "b": 2}, "it")

@@ -151,7 +151,9 @@ class StacImagery:
 
     def prepare(self, windows: Windows) -> Iterator[Prepared]:
         """Make the missing composites; those at hand come out at once, the others as they are done."""
-        keep_settings(self._store.folder / "settings.json", self.settings(), "the composites")
+        folder = self._store.folder
+        empty = not (folder / "windows.jsonl").exists()
+        keep_settings(folder / "settings.json", self.settings(), "the composites", empty=empty)
         self._store = CompositeStore(self._store.folder)  # as it is now that the year is locked
         squares = squares_of(windows)
         missing = []

@@ -17,8 +17,8 @@ from segmentation.rasters import COLOURS, SAY_THE_SCALE, Raster
 # Share of a file's pixels that, all alike in all bands, look like fill.
 LEAST_FILL = 0.01
 # Reflectance of ground and cloud is 0 to little more than 1.
-_TOO_BRIGHT, _TOO_DARK = 2.0, 0.002
-_IMPOSSIBLE = (-0.05, _TOO_BRIGHT)
+TOO_BRIGHT, _TOO_DARK = 2.0, 0.002
+_IMPOSSIBLE = (-0.05, TOO_BRIGHT)
 # Every landscape has something brighter than this in one band at least, but open water may not.
 _DARK = 0.03
 # Reflectance that chips show as white, in the visible.
@@ -43,8 +43,8 @@ def require_reflectance(contents: Mapping[Path, Content], rasters: Mapping[Path,
         _, middle, bright = content.percentiles
         band = int(np.argmax(middle))
         brightest = float(bright.max())
-        if middle[band] > _TOO_BRIGHT or brightest < max(_TOO_DARK, _reach(content, rasters[path])):
-            how = "white" if middle[band] > _TOO_BRIGHT else "black"
+        if middle[band] > TOO_BRIGHT or brightest < max(_TOO_DARK, _reach(content, rasters[path])):
+            how = "white" if middle[band] > TOO_BRIGHT else "black"
             raise PipelineError(
                 f"{path} would be {how} all over: its {COLOURS[band]} band would have a reflectance of "
                 f"{middle[band]:.3g} (the median) by {rasters[path].reflectance(band)}; "

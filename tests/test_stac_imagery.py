@@ -17,6 +17,7 @@ from segmentation.errors import PipelineError
 from segmentation.grid import CHIP_PX, Grid, lonlat_to_mercator
 from segmentation.imagery import Prepared
 from segmentation.quad_cache import FAILED, NOT_COVERED
+from segmentation.rasters import Reflectance
 from segmentation.stac.catalogue import Catalogue
 from segmentation.stac.imagery import StacImagery
 from segmentation.stac.looks import Choice
@@ -259,6 +260,21 @@ def test_a_lost_scene_is_a_failed_window_and_no_other(place, api, tmp_path, capl
     problems = {item.position: item.problem for item in imagery.prepare(as_windows(plan))}
     assert problems == {0: FAILED, 1: NOT_COVERED}
     assert f"scene {LOST.name}: HTTP response code: 503" in caplog.text
+
+
+def test_scenes_of_unknown_scale_are_not_made_white_by_a_wrong_one(tmp_path, caplog):
+    tile = Tile(32735, 318500.0, 8822500.0, 100)
+    where = Place(tmp_path / "files", [tile], MINE, [Scene("2019-07-01", baseline="", listed=None)])
+    middle = tile.outline().centroid
+    plan = plan_of(disk(middle.x, middle.y, 20))
+    with stac_api(tmp_path / "api", where.items) as url:
+        imagery = source(url, tmp_path / "cache", told=Reflectance(0.5))
+        imagery.connect(as_windows(plan))
+        assert [item.problem for item in imagery.prepare(as_windows(plan))] == [FAILED]
+        assert "is no ground's; say it with --reflectance-scale (0.0001 where" in caplog.text
+        # Nothing was made, so that the right one is no mixture.
+        [pixels] = composites(source(url, tmp_path / "cache", told=Reflectance(1e-4)), plan)
+    assert 0.02 < pixels.reflectance[0][pixels.valid].mean() < 0.1
 
 
 def test_a_scene_that_breaks_off_in_its_middle_is_lost(place, api, tmp_path):

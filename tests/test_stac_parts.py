@@ -9,6 +9,8 @@ from threading import Barrier, Thread
 import numpy as np
 import pystac
 import pytest
+from rasterio import Affine
+from urllib3 import Retry
 
 import segmentation_dataset_generation as script
 from segmentation import cli
@@ -20,8 +22,10 @@ from segmentation.stac.composite import Stack, compose
 from segmentation.stac.looks import Look, looks_at
 from segmentation.stac.offsets import Offsets
 from segmentation.stac.once import Once
+from segmentation.stac.pixels import ScenePixels
+from segmentation.stac.scenes import read_scenes
 from segmentation.stac.seasons import STUDY_SEASON, Season, season
-from segmentation.stac.tokens import token_url, without_query
+from segmentation.stac.tokens import Tokens, token_url, without_query
 from segmentation.workspace import REPOSITORY
 
 EARTH_SEARCH = ("red", "green", "blue", "nir", "scl", "thumbnail")
@@ -124,6 +128,83 @@ def test_numbers_that_nobody_explains_are_explained_by_the_user():
     with pytest.raises(PipelineError, match="--reflectance-scale"):
         listed_reflectance(scene(), "red")
     assert listed_reflectance(scene(), "red", Reflectance(0.01, 0.2)) == Reflectance(0.01, 0.2)
+
+
+@pytest.mark.parametrize("scale", [10_000, 0, -1e-4, float("nan")])
+def test_a_listed_scale_that_cannot_be_meant_gives_way_to_the_users(scale):
+    wrong = scene(raster={"raster:bands": [{"scale": scale}]})
+    with pytest.raises(PipelineError, match="which no values need; say it with --reflectance-scale"):
+        listed_reflectance(wrong, "red")
+    assert listed_reflectance(wrong, "red", Reflectance(1e-4)) == Reflectance(1e-4)
+
+
+@pytest.mark.parametrize("field", ["scale", "offset", "nodata", "spatial_resolution"])
+def test_a_listed_number_that_is_none_is_one_line(field):
+    wrong = scene(raster={"raster:bands": [{"scale": 1e-4, field: "unknown"}]})
+    with pytest.raises(PipelineError, match=r"scene scene: the .* of red is 'unknown', no number"):
+        for ask in (listed_reflectance, no_data, pixel_m):
+            ask(wrong, "red")
+
+
+def without(name, *fields, **changed):
+    """A description of a scene that lacks some fields; None for a property takes it out."""
+    described = scene(name).to_dict()
+    properties = described["properties"] | changed
+    described["properties"] = {key: value for key, value in properties.items() if value is not None}
+    return {key: value for key, value in described.items() if key not in fields}
+
+
+def test_scenes_that_lack_what_composites_need_are_left_out_and_named(caplog):
+    begun = without("begun", datetime=None, start_datetime="2019-07-01T14:00:00Z")
+    described = [
+        scene("good").to_dict(),
+        begun | {"properties": begun["properties"] | {"datetime": None}},
+        without("bbox alone", "geometry") | {"geometry": None},
+        without("no time", datetime=None),
+        without("null time") | {"properties": {"datetime": None}},
+        without("bad time", datetime="last summer"),
+        without("no place", "geometry", "bbox") | {"geometry": None},
+        without("empty") | {"geometry": {"type": "Polygon", "coordinates": []}},
+        without("cloudy", **{"eo:cloud_cover": "n/a"}),
+        without("very cloudy", **{"eo:cloud_cover": float("nan")}),
+        without("bare", "properties"),
+        scene("good").to_dict(),
+    ]
+    assert [found.id for found in read_scenes(described)] == ["bbox alone", "begun", "good"]
+    told = "\n".join(caplog.messages)
+    for name in ("no time", "null time", "bad time", "no place", "empty", "cloudy", "very cloudy", "bare"):
+        assert name in told
+    assert "2 scenes are left out: their description has a cloud cover that is no number (cloudy, very cloudy)" in told
+    assert looks_at(AMAZON, read_scenes(described))[0].day == date(2019, 7, 1)
+
+
+def pixels_of(monkeypatch, tmp_path, loaded, **raster):
+    """What is made of values (bands, h, w) of a scene's colours, and of its classes (h, w)."""
+    values, classes = loaded
+
+    def load(_, names, *__):
+        return np.stack([np.resize(classes if name == "scl" else values, (512, 512)) for name in names])
+
+    monkeypatch.setattr(ScenePixels, "_load", lambda self, scene, names, *rest: load(scene, names))
+    reads = ScenePixels(Bands(EARTH_SEARCH[:4], "scl"), Tokens(None, Retry(0)), tmp_path / "o.jsonl", Reflectance(1e-4))
+    read = reads.reader(Affine(10, 0, -6_660_000, 0, -10, -550_000), 10.0)
+    return read(scene(raster=raster), np.ones((512, 512), bool))
+
+
+def test_classes_that_are_no_number_show_no_ground(monkeypatch, tmp_path):
+    classes = np.full((512, 512), 4.0, "float32")
+    classes[:, :256] = np.nan
+    _, clear = pixels_of(monkeypatch, tmp_path, (np.full((512, 512), 900, "float32"), classes))
+    assert clear[:, 256:].all()
+    assert not clear[:, :256].any()
+
+
+@pytest.mark.parametrize(("raster", "clear_share"), [({}, 0.5), ({"raster:bands": [{"nodata": -1}]}, 1.0)])
+def test_fill_of_scenes_that_name_no_value_for_it_is_no_ground(monkeypatch, tmp_path, raster, clear_share):
+    values = np.full((512, 512), 900, "float32")
+    values[:, :256] = 0
+    _, clear = pixels_of(monkeypatch, tmp_path, (values, np.full((512, 512), 4.0, "float32")), **raster)
+    assert clear.mean() == clear_share
 
 
 def test_no_data_and_the_size_of_pixels_are_read_where_they_are_said():

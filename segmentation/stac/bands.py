@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pystac
 
 from segmentation.errors import PipelineError
-from segmentation.rasters import Reflectance
+from segmentation.rasters import LARGEST_SCALE, SAY_THE_SCALE, Reflectance
 
 # Reflectance per DN of Sentinel-2 Level-2A; from processing baseline 04.00 on its DN are 1000 higher, so that slightly
 # negative reflectance has a number. Reprocessed scenes of earlier years have these baselines too (05.xx).
@@ -83,7 +83,7 @@ def baseline(item: pystac.Item) -> float | None:
         return None
     try:
         return float(said)
-    except ValueError:
+    except (TypeError, ValueError):
         return None
 
 
@@ -93,7 +93,7 @@ def listed_reflectance(item: pystac.Item, name: str, told: Reflectance | None = 
     Args:
         item: the scene.
         name: of the band, see ``Bands``.
-        told: for scenes that do not say it.
+        told: for scenes that do not say it, or say what cannot be meant.
 
     Raises:
         PipelineError: neither do they say it nor is it known.
@@ -102,6 +102,13 @@ def listed_reflectance(item: pystac.Item, name: str, told: Reflectance | None = 
     listed = _listed(item, name)
     if listed is None and made_by is not None:
         listed = Reflectance(SENTINEL2_SCALE, SENTINEL2_OFFSET if made_by >= SENTINEL2_SHIFTED_SINCE else 0.0)
+    if listed is not None and not 0 < listed.scale <= LARGEST_SCALE:
+        if told is None:
+            raise PipelineError(
+                f"{item.collection_id} lists a scale of {listed.scale:g} for {name} ({item.id}), which no values need; "
+                f"{SAY_THE_SCALE}"
+            )
+        listed = told
     listed = listed or told
     if listed is None:
         raise PipelineError(
@@ -117,22 +124,31 @@ def listed_reflectance(item: pystac.Item, name: str, told: Reflectance | None = 
 def no_data(item: pystac.Item, name: str) -> float | None:
     """The number that means no data, as far as the metadata says."""
     value = _described(item, name).get("nodata")
-    return None if value is None else float(value)
+    return None if value is None else _number(item, name, "nodata", value)
 
 
 def pixel_m(item: pystac.Item, name: str) -> float | None:
     """Side of a band's pixel on the ground in metres, as far as the metadata says."""
     described = _described(item, name)
     side = described.get("spatial_resolution") or described.get("gsd") or item.properties.get("gsd")
-    return None if side is None else float(side)
+    return None if side is None else _number(item, name, "size of pixels", side)
 
 
 def _listed(item: pystac.Item, name: str) -> Reflectance | None:
     """Scale and offset by the raster extension, in its first version or in that of STAC 1.1."""
     described = _described(item, name)
     scale = described.get("scale", described.get("raster:scale"))
-    offset = described.get("offset", described.get("raster:offset", 0.0))
-    return None if scale is None else Reflectance(float(scale), float(offset))
+    offset = described.get("offset", described.get("raster:offset")) or 0.0
+    if scale is None:
+        return None
+    return Reflectance(_number(item, name, "scale", scale), _number(item, name, "offset", offset))
+
+
+def _number(item: pystac.Item, name: str, what: str, value: object) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise PipelineError(f"scene {item.id}: the {what} of {name} is {value!r}, no number") from None
 
 
 def _described(item: pystac.Item, name: str) -> dict:

@@ -17,6 +17,7 @@ from urllib3 import Retry
 
 from segmentation.errors import PipelineError
 from segmentation.sessions import Session
+from segmentation.stac.scenes import read_scenes
 from segmentation.stac.tokens import without_query
 from segmentation.web import RateLimit
 
@@ -35,6 +36,8 @@ _NO_STAC = (
     AttributeError,
 )
 _PAGE = 100
+# Scenes that are looked at to find out how a collection describes its own.
+_FIRST = 10
 _NAMED = 12
 
 
@@ -83,15 +86,17 @@ class Catalogue:
             try:
                 self._client = Client.open(self.url, stac_io=self._io, request_modifier=self._wait, timeout=TIMEOUT_S)
                 found = self._find_collection()
-                search = self._client.search(collections=[self.collection], max_items=1, limit=1) if found else None
-                return next(search.items(), None) if search else self._refuse()
+                if not found:
+                    self._refuse()
+                search = self._client.search(collections=[self.collection], max_items=_FIRST, limit=_FIRST)
+                return self._first_usable(list(search.items_as_dicts()))
             except NotImplementedError:
                 raise PipelineError(f"{self.url} is a STAC catalogue without item search; name a STAC API") from None
             except _NO_STAC as error:
                 raise PipelineError(f"no STAC API answers at {self.url}: {_reason(error)}") from None
 
     def scenes(self, bounds_4326: np.ndarray, first: date, last: date) -> list[pystac.Item]:
-        """All scenes that meet a box in a season.
+        """All scenes that meet a box in a season and say what composites need of them, by id.
 
         Args:
             bounds_4326: (4,) west, south, east, north in degrees.
@@ -106,10 +111,15 @@ class Catalogue:
             collections=[self.collection], bbox=[float(edge) for edge in bounds_4326], datetime=period, limit=_PAGE
         )
         try:
-            found = {item.id: item for item in search.items()}
+            return read_scenes(list(search.items_as_dicts()))
         except _NO_STAC as error:
             raise PipelineError(f"search in {self.collection}: {_reason(error)}") from None
-        return [found[name] for name in sorted(found)]
+
+    def _first_usable(self, described: list[dict]) -> pystac.Item | None:
+        usable = {scene.id: scene for scene in read_scenes(described)}
+        if described and not usable:
+            raise PipelineError(f"none of {len(described)} scenes of {self.collection} at {self.url} can be used")
+        return next((usable[each["id"]] for each in described if each["id"] in usable), None)
 
     def _find_collection(self) -> bool:
         try:

@@ -151,10 +151,9 @@ class StacImagery:
 
     def prepare(self, windows: Windows) -> Iterator[Prepared]:
         """Make the missing composites; those at hand come out at once, the others as they are done."""
-        folder = self._store.folder
-        empty = not (folder / "windows.jsonl").exists()
-        keep_settings(folder / "settings.json", self.settings(), "the composites", empty=empty)
         self._store = CompositeStore(self._store.folder)  # as it is now that the year is locked
+        path = self._store.folder / "settings.json"
+        keep_settings(path, self.settings(), "the composites", empty=self._store.is_empty())
         squares = squares_of(windows)
         missing = []
         for position, square in enumerate(squares):

@@ -15,6 +15,8 @@ import shapely
 from segmentation.errors import PipelineError
 from segmentation.grid import CHIP_PX, QUAD_PX, Grid, Windows, mercator_to_lonlat
 from segmentation.quad_cache import COVERED, FAILED, NOT_COVERED
+from segmentation.raster_doubts import TOO_BRIGHT
+from segmentation.rasters import SAY_THE_SCALE
 from segmentation.stac.bands import split_name
 from segmentation.stac.catalogue import Catalogue
 from segmentation.stac.composite import compose
@@ -98,6 +100,7 @@ class CompositeMaker:
         ground_m = factor * self._grid.pixel_m * np.cos(np.radians(bounds[[1, 3]].mean()))
         read = self._pixels.reader(self._grid.window_transform(col, row, factor), float(ground_m))
         composite = compose(looks, read, self._choice.looks, len(self._pixels.bands.colours), CHIP_PX)
+        _require_reflectance(composite.reflectance)
         for scene in composite.scenes:
             outline = shapely.box(*scene.bbox) if scene.geometry is None else shapely.geometry.shape(scene.geometry)
             day = seen_at(scene).date().isoformat()
@@ -126,6 +129,20 @@ class CompositeMaker:
             self._left[cell] -= 1
             if self._left[cell] == 0:
                 self._searches.forget(cell)
+
+
+def _require_reflectance(reflectance: np.ndarray) -> None:
+    """Make sure that a composite (bands, h, w), NaN without data, is no white all over, as a wrong scale makes it.
+
+    Raises:
+        PipelineError: it is.
+    """
+    seen = reflectance[:, np.isfinite(reflectance).all(axis=0)]
+    if not seen.size:
+        return
+    median = float(np.median(seen, axis=1).max())
+    if median > TOO_BRIGHT:
+        raise PipelineError(f"a median reflectance of {median:.3g} is no ground's; {SAY_THE_SCALE}")
 
 
 def squares_of(windows: Windows) -> list[Square]:

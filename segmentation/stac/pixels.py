@@ -81,7 +81,7 @@ class ScenePixels:
             coarser = chip_pixel_m > _SAME_SIZE * (pixel_m(scene, self.bands.colours[0]) or _USUAL_PIXEL_M)
             smooth, classes = ("average", "mode") if coarser else ("cubic", "nearest")
             if self.bands.classes:
-                seen = self._load(scene, (self.bands.classes,), geobox, classes, "uint8", 0)[0]
+                seen = self._load(scene, (self.bands.classes,), geobox, classes, "float32", np.nan)[0]
                 clear = wanted & ~_hidden(seen, chip_pixel_m)
                 if not clear.any():
                     return None
@@ -93,8 +93,13 @@ class ScenePixels:
         return read
 
     def _reflectance(self, scene: pystac.Item, dn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Reflectance (bands, h, w) float32, not below 0, and where every band has data."""
+        """Reflectance (bands, h, w) float32, not below 0, and where every band has data.
+
+        Scenes that do not say what means no data have none where all bands are 0: that is fill, not ground.
+        """
         valid = np.isfinite(dn).all(axis=0)
+        if all(no_data(scene, name) is None for name in self.bands.colours):
+            valid &= (dn != 0).any(axis=0)
         reflectance = np.empty_like(dn)
         for band, name in enumerate(self.bands.colours):
             listed = listed_reflectance(scene, name, self._told)
@@ -138,8 +143,8 @@ class ScenePixels:
 
 
 def _hidden(classes: np.ndarray, pixel_m: float) -> np.ndarray:
-    """Where no ground is seen, (h, w) bool, by scene classes (h, w) uint8."""
-    hidden = np.isin(classes, NOT_GROUND)
+    """Where no ground is seen, (h, w) bool, by scene classes (h, w) float32, NaN where the scene has none."""
+    hidden = np.isin(classes, NOT_GROUND) | np.isnan(classes)
     margin_px = round(_FADING_M / pixel_m)
     if margin_px:
         hidden |= ndimage.binary_dilation(np.isin(classes, _FADING), iterations=margin_px)

@@ -10,10 +10,12 @@ from threading import Event
 
 import numpy as np
 import rasterio
+from rasterio.errors import RasterioError
 
+from segmentation.errors import PipelineError
 from segmentation.grid import CHIP_PX, CRS, Grid
 from segmentation.locks import FolderLocks
-from segmentation.quad_cache import COVERED, NOT_COVERED
+from segmentation.quad_cache import COVERED, FAILED, NOT_COVERED
 from segmentation.quads import Pixels
 from segmentation.records import RecordFile
 from segmentation.workspace import make_folder, whole_file
@@ -68,6 +70,10 @@ class CompositeStore:
         """What is known of a window."""
         known = self._windows.get(_name(square))
         return None if known is None else CompositeRecord(**known)
+
+    def is_empty(self) -> bool:
+        """Whether nothing is known of any window but failures."""
+        return all(self._windows.get(name)["status"] == FAILED for name in self._windows)
 
     def scene(self, name: str) -> SceneRecord:
         """What is known of a scene that gave pixels."""
@@ -160,9 +166,17 @@ class CompositeReader:
     folder: Path
 
     def read(self, col: int, row: int, side_px: int) -> Pixels:
-        """The composite of a window (grid pixels, see ``Grid``)."""
-        with rasterio.open(self.folder / f"{_name((col, row, side_px))}.tif") as file:
-            dn = file.read()
+        """The composite of a window (grid pixels, see ``Grid``).
+
+        Raises:
+            PipelineError: the file is damaged.
+        """
+        path = self.folder / f"{_name((col, row, side_px))}.tif"
+        try:
+            with rasterio.open(path) as file:
+                dn = file.read()
+        except RasterioError as error:
+            raise PipelineError(f"{path} is damaged ({error}); remove it and run again to make it anew") from None
         valid = (dn != _NO_DATA).all(axis=0)
         return Pixels(np.where(valid, dn, 0) * np.float32(_SCALE), valid)
 

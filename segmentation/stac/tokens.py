@@ -85,7 +85,7 @@ class Tokens:
             answer = response.json()
             self._token = answer["token"].lstrip("?")
             self._ends = datetime.fromisoformat(answer["msft:expiry"].replace("Z", "+00:00"))
-        except (requests.RequestException, KeyError, ValueError) as error:
+        except (requests.RequestException, KeyError, ValueError, TypeError, AttributeError) as error:
             said = (
                 getattr(error.response, "status_code", None) if isinstance(error, requests.RequestException) else None
             )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import platform
 import statistics
 import sys
@@ -23,6 +22,7 @@ import numpy as np
 from scipy import ndimage
 
 from segmentation.chips import write_chip
+from segmentation.cores import usable_cores
 from segmentation.devices import Inference
 from segmentation.grid import Grid
 from segmentation.model import CONFIGS, ModelRun
@@ -122,7 +122,7 @@ def measure(name: str, device: str, folder: Path) -> None:
     ways = {"plain": (few, one_by_one)}
     for precision, predictor in predictors.items():
         ways |= {
-            f"ours {precision}": (count, lambda ours=predictor: list(ours.predict(chips, batch, os.cpu_count()))),
+            f"ours {precision}": (count, lambda ours=predictor: list(ours.predict(chips, batch, usable_cores()))),
             f"alone {precision}": (count, model_alone(predictor, chips, batch)),
         }
     pace, expected = rates(ways), one_by_one()
@@ -132,7 +132,7 @@ def measure(name: str, device: str, folder: Path) -> None:
         agree = ((found >= 125) == (np.rint(250 * expected) >= 125)).mean()
         # Loading the model and starting processes count: a year pays for them once.
         start = time.perf_counter()
-        how = Inference((device,), batch, precision, workers=os.cpu_count())
+        how = Inference((device,), batch, precision, workers=usable_cores())
         predict_year(windows, year, run, how, Rule(), quiet=True)
         through = count / (time.perf_counter() - start)
         ours = pace[f"ours {precision}"]
@@ -148,7 +148,7 @@ def main() -> None:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     card = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
-    print(f"{card}, {os.cpu_count()} cores, torch {torch.__version__}, median of {RUNS}\n")
+    print(f"{card}, {usable_cores()} cores, torch {torch.__version__}, median of {RUNS}\n")
     print("| model | way | chips a second | to one by one | model alone | chip to outlines | masks agree |")
     print("|---|---|---:|---:|---:|---:|---:|", flush=True)
     warnings.simplefilter("ignore")

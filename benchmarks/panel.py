@@ -20,6 +20,7 @@ import pyogrio
 import shapely
 
 from benchmarks.timing import compare
+from segmentation.cores import usable_cores
 from segmentation.grid import CRS
 from segmentation.panel.temporal import confirmed, consecutive_overlaps
 from segmentation.windows import WRITTEN
@@ -118,7 +119,7 @@ def fast_filter(earlier: gpd.GeoDataFrame, later: gpd.GeoDataFrame) -> np.ndarra
 
 
 def main() -> None:
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {len(YEARS)} years\n")
+    print(f"{platform.machine()}, {usable_cores()} cores, Python {platform.python_version()}, {len(YEARS)} years\n")
     print("| polygons a year | seconds | seconds of all cores | ms per polygon | peak memory, GB | written, GB |")
     print("|---:|---:|---:|---:|---:|---:|")
     for count in SIZES if len(sys.argv) == 1 else map(int, sys.argv[1:]):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import statistics
 import time
 from collections.abc import Callable
+
+from segmentation.cores import usable_cores
 
 RUNS = 5
 
@@ -22,7 +23,7 @@ def compare(
     sizes: list[int], ours: Callable[[int], object], plain: Callable[[int], object], unit: str, runs: int = RUNS
 ) -> None:
     """Print a table of both ways over growing work."""
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, median of {runs}\n")
+    print(f"{platform.machine()}, {usable_cores()} cores, Python {platform.python_version()}, median of {runs}\n")
     print(f"| {unit} | plain, s | ours, s | plain / ours |\n|---:|---:|---:|---:|")
     for size in sizes:
         slow, fast = (median_s(lambda way=way, size=size: way(size), runs) for way in (plain, ours))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.panel import mines
 from segmentation.attributes import attribute_polygons
+from segmentation.cores import usable_cores
 from segmentation.countries import read_countries
 from segmentation.formats import FORMATS, write_polygons
 from segmentation.geopackage import Layer
@@ -20,7 +20,7 @@ SIZES = (10_000, 50_000, 150_000)
 
 def main() -> None:
     countries = read_countries()
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    print(f"{platform.machine()}, {usable_cores()} cores, Python {platform.python_version()}\n")
     print("| polygons | attributes, s | gpkg, s | parquet, s | fgb, s | geopandas' to_file (gpkg), s |")
     print("|---:|---:|---:|---:|---:|---:|")
     for count in map(int, sys.argv[1:]) if len(sys.argv) > 1 else SIZES:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segmentation.cores import usable_cores
 from segmentation.errors import PipelineError
 from segmentation.model import ModelRun
 from segmentation.probabilities import CERTAIN
@@ -106,14 +107,16 @@ class Predictor:
             batch = [chips[position] for position in range(first, min(first + batch_size, len(chips)))]
             return list(self._levels([pseudo_collate(batch)]))
 
-        cores = torch.get_num_threads()
+        before = torch.get_num_threads()
+        # Torch knows of no limits that control groups set.
+        cores = min(before, usable_cores())
         threads = max(1, min(workers, cores))
         try:
             with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(cores // threads,)) as pool:
                 for some in map_ahead(pool, levels, range(0, len(chips), batch_size), waiting=2 * threads):
                     yield from some
         finally:
-            torch.set_num_threads(cores)
+            torch.set_num_threads(before)
 
     def _levels(self, batches: Iterable[dict]) -> Iterator[np.ndarray]:
         for batch in batches:

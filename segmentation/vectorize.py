@@ -6,7 +6,6 @@ that coincide in two windows coincide exactly, and only the finished polygons ar
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ import shapely
 from rasterio import Affine
 
 from segmentation.connections import connected_groups
+from segmentation.cores import usable_cores
 from segmentation.grid import CRS, Grid
 from segmentation.outlines import PIXEL, SMOOTH, outline_pixels, outline_smoothly
 from segmentation.overlaps import Block, mean_levels
@@ -140,7 +140,7 @@ def unite(polygons: np.ndarray) -> np.ndarray:
     begins = np.flatnonzero(np.diff(group[order])) + 1
     next_begin = np.searchsorted(begins, np.arange(_TOGETHER, len(polygons), _TOGETHER))
     cuts = np.unique(begins[next_begin[next_begin < len(begins)]])
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         united = list(pool.map(shapely.disjoint_subset_union_all, np.split(polygons[order], cuts)))
     return shapely.get_parts(np.array(united, dtype=object))
 

@@ -7,7 +7,6 @@ other is neither gain nor loss but ``unseen``, and adds to kept instead.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ import pyproj
 import shapely
 
 from segmentation.attributes import EQUAL_AREA_CRS
+from segmentation.cores import usable_cores
 from segmentation.panel.groups import no_search_for_cycles, unite_groups
 from segmentation.panel.history import History
 from segmentation.vectors import areal, polygonal, projected
@@ -117,7 +117,7 @@ def _portions(polygons: gpd.GeoDataFrame, history: History) -> Iterator[_Sites]:
 def _follow_all(
     portions: Iterator[_Sites], count: int, finish: Callable[[gpd.GeoDataFrame], _Rows]
 ) -> Iterator[_Changes[_Rows]]:
-    follow, workers = partial(_follow, finish=finish), os.cpu_count() or 1
+    follow, workers = partial(_follow, finish=finish), usable_cores()
     if count < _FEW_SITES:
         yield from map(follow, portions)
     else:

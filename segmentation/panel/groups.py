@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,6 +10,8 @@ from typing import TypeVar
 
 import numpy as np
 import shapely
+
+from segmentation.cores import usable_cores
 
 _Item = TypeVar("_Item")
 _CHUNK = 1_000
@@ -35,7 +36,7 @@ def in_threads(work: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.ndarr
     if n < _FEW:
         return work(*arrays)
     cuts = range(_CHUNK, n, _CHUNK)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         return np.concatenate(list(pool.map(work, *(np.array_split(array, cuts) for array in arrays))))
 
 

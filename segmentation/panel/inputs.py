@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pandas as pd
 import shapely
 
 from segmentation.attributes import area_m2
+from segmentation.cores import usable_cores
 from segmentation.countries import assign_countries
 from segmentation.errors import PipelineError
 from segmentation.swapped import warn_of_swapped
@@ -89,7 +89,7 @@ def read_panel(inputs: Sequence[YearInput], countries: gpd.GeoDataFrame) -> tupl
         PipelineError: a file cannot be read, or there is no polygon in any of them.
     """
     ascending = sorted(inputs, key=lambda source: source.year)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         tables, accounts = zip(*pool.map(lambda source: _read_year(source, countries), ascending), strict=True)
     panel = gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs="EPSG:4326")
     if panel.empty:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from segmentation.grid import quad_name
 from segmentation.planet import Mosaic, PlanetClient
+from segmentation.progress import progress
 from segmentation.quad_cache import Quad
 from segmentation.records import RecordFile
 
@@ -73,14 +73,14 @@ class CloudScores:
         missing = [(m, quad) for quad in quads for m in candidates if _key(m, quad) not in self._scenes]
         with ThreadPoolExecutor(self._threads) as pool:
             answers = pool.map(lambda pair: self._client.scenes_of(pair[0], *pair[1]), missing)
-            bar = tqdm(answers, total=len(missing), desc="scenes", unit="quad", disable=self._quiet or not missing)
+            bar = progress(answers, total=len(missing), desc="scenes", unit="quad", quiet=self._quiet or not missing)
             for (mosaic, quad), scenes in zip(missing, bar, strict=True):
                 self._scenes.keep(_key(mosaic, quad), scenes)
         self._scenes.tidy()
 
     def _ask_for_clouds(self, scenes: Sequence[str]) -> None:
         missing = [scene for scene in scenes if scene not in self._clouds]
-        with tqdm(total=len(missing), desc="clouds", unit="scene", disable=self._quiet or not missing) as bar:
+        with progress(total=len(missing), desc="clouds", unit="scene", quiet=self._quiet or not missing) as bar:
             for answer in self._client.scene_clouds(missing):
                 for scene, cloud in answer.items():
                     self._clouds.keep(scene, cloud)

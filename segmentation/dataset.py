@@ -14,12 +14,12 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from tqdm import tqdm
 
 from segmentation.chips import STRETCH
 from segmentation.cutting import BandSums, CutJob, Outcome, cut_batch
 from segmentation.grid import CRS, QUAD_PX, Windows
 from segmentation.imagery import ImagerySource, Prepared
+from segmentation.progress import Bar, progress
 from segmentation.quads import reading_order
 from segmentation.windows import TOO_LITTLE_DATA, as_windows, read_windows
 from segmentation.workers import worker_pool
@@ -73,7 +73,7 @@ def cut_windows(
     jobs = _Jobs(plan, source, folder, labels, encoding)
     settled = {outcome.position for outcome in outcomes} | set(todo.tolist())
     cut_before = [position for position in range(len(plan)) if position not in settled]
-    with _Crew(workers, source) as crew, tqdm(total=len(plan), desc="chips", unit="chip", disable=quiet) as bar:
+    with _Crew(workers, source) as crew, progress(total=len(plan), desc="chips", unit="chip", quiet=quiet) as bar:
         bar.update(len(outcomes))
         for start in range(0, len(cut_before), _MEASURED_TOGETHER):
             crew.cut([jobs.of(position) for position in cut_before[start : start + _MEASURED_TOGETHER]], [], bar)
@@ -190,7 +190,7 @@ class _Crew:
         self._pool.shutdown(cancel_futures=True)
         self._source.close()
 
-    def cut(self, jobs: list[CutJob], prepared: list[int], bar: tqdm) -> None:
+    def cut(self, jobs: list[CutJob], prepared: list[int], bar: Bar) -> None:
         """Hand a batch to the next free worker; waits while too many are under way.
 
         Args:

@@ -13,12 +13,12 @@ from threading import Lock
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from segmentation.clouds import Choice, CloudScores
 from segmentation.grid import BLOCK_PX, CRS, QUAD_PX, Grid, Windows, boxes, quad_name
 from segmentation.imagery import Footprint, Forecast, Prepared
 from segmentation.planet import PlanetClient
+from segmentation.progress import progress
 from segmentation.provenance import INVENTED, SYNTHETIC
 from segmentation.quad_cache import COVERED, FAILED, NOT_COVERED, Quad, QuadCache, QuadRecord
 from segmentation.quad_fetch import QuadFetcher
@@ -242,7 +242,7 @@ class PlanetImagery:
         downloads = {pool.submit(fetcher.fetch, quad, chosen[quad], blocks): quad for quad, blocks in missing.items()}
         try:
             ended = as_completed(downloads)
-            for download in tqdm(ended, total=len(downloads), desc="quads", unit="quad", disable=self._quiet):
+            for download in progress(ended, total=len(downloads), desc="quads", unit="quad", quiet=self._quiet):
                 download.result()
                 yield downloads[download]
         finally:

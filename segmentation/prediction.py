@@ -12,7 +12,6 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import rasterio
-from tqdm import tqdm
 
 from segmentation.chips import read_valid
 from segmentation.devices import Inference, predict_chips
@@ -20,6 +19,7 @@ from segmentation.errors import PipelineError
 from segmentation.model import ModelRun
 from segmentation.overlaps import part
 from segmentation.probabilities import Prediction, encode, write_probability
+from segmentation.progress import Bar, progress
 from segmentation.vectorize import MEAN, Pieces, Rule, collect, outline_block, outline_window
 from segmentation.windows import WRITTEN
 from segmentation.workers import Crew
@@ -63,16 +63,16 @@ def predict_year(
     outlined = set(alone.tolist())
     with Crew(how.workers) as crew:
 
-        def settle(position: int, levels: np.ndarray | None, bar: tqdm) -> Future:
+        def settle(position: int, levels: np.ndarray | None, bar: Bar) -> Future:
             now = rule if position in outlined else None
             return crew.submit(_settle, predictions[position], chips[position], levels, now, done=bar.update)
 
-        with tqdm(total=len(predictions), desc="chips", unit="chip", disable=quiet) as bar:
+        with progress(total=len(predictions), desc="chips", unit="chip", quiet=quiet) as bar:
             # New ones first: the model is not to wait for the outlines of others.
             settled = {missing[place]: settle(missing[place], levels, bar) for place, levels in predicted}
             settled |= {position: settle(position, None, bar) for position in at_hand}
             pieces = [settled[position].result() for position in range(len(predictions))]
-        with tqdm(total=len(blocks), desc="overlaps", unit="block", disable=quiet or not blocks) as bar:
+        with progress(total=len(blocks), desc="overlaps", unit="block", quiet=quiet or not blocks) as bar:
             joint = [crew.submit(outline_block, block, rule, done=bar.update) for block in blocks]
             pieces += [block.result() for block in joint]
     return collect([piece for piece in pieces if piece is not None])

@@ -12,11 +12,11 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from tqdm import tqdm
 
 from segmentation.errors import PipelineError
 from segmentation.grid import CHIP_PX, CRS, Grid, Windows, boxes, mercator_to_lonlat
 from segmentation.imagery import Footprint, Forecast, Prepared
+from segmentation.progress import progress
 from segmentation.quad_cache import COVERED, NOT_COVERED
 from segmentation.quads import Pixels
 from segmentation.raster_content import Content, examine
@@ -94,7 +94,7 @@ class RasterImagery:
         kept: Mapping[str, str | int] | None = None,
     ):
         files = find_files(paths)
-        with tqdm(total=2 * len(files), desc="files", unit="file", disable=quiet, leave=False) as bar:
+        with progress(total=2 * len(files), desc="files", unit="file", quiet=quiet, leave=False) as bar:
             layouts = {}
             for path in files:
                 layouts[path] = read_layout(path)
@@ -141,7 +141,9 @@ class RasterImagery:
     @cached_property
     def _contents(self) -> list[Content]:
         """What the files hold, each looked at once."""
-        bar = tqdm(self._rasters, desc="looking at files", unit="file", disable=self._quiet, leave=False)
+        bar = progress(
+            self._rasters, total=self.count, desc="looking at files", unit="file", quiet=self._quiet, leave=False
+        )
         return [examine(raster) for raster in bar]
 
     @cached_property

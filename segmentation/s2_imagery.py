@@ -17,11 +17,11 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from tqdm import tqdm
 
 from segmentation.errors import PipelineError
 from segmentation.grid import CHIP_PX, CRS, HALF_WORLD_M, Grid, Windows
 from segmentation.imagery import Footprint, Forecast, Prepared
+from segmentation.progress import progress
 from segmentation.quad_cache import COVERED, FAILED, NOT_COVERED, PieceCache, QuadRecord
 from segmentation.quads import Pixels
 from segmentation.rasters import COLOURS, Raster, outline_of, placed
@@ -251,7 +251,7 @@ class Sentinel2Imagery:
         downloads = {pool.submit(fetcher.fetch, name, numbers): name for name, numbers in blocks.items()}
         try:
             ended = as_completed(downloads)
-            for download in tqdm(ended, total=len(downloads), desc="tiles", unit="tile", disable=self._quiet):
+            for download in progress(ended, total=len(downloads), desc="tiles", unit="tile", quiet=self._quiet):
                 yield downloads[download], download.result()
         finally:
             fetcher.give_up()

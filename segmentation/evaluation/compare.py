@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import numpy as np
 import rasterio
-from tqdm import tqdm
 
 from segmentation.errors import PipelineError
 from segmentation.evaluation.inputs import Pair
@@ -17,6 +16,7 @@ from segmentation.evaluation.objects import outline
 from segmentation.evaluation.pixels import LEVELS, histogram
 from segmentation.masks import IGNORE, MINE, draw_mask, read_mask
 from segmentation.probabilities import NO_DATA
+from segmentation.progress import progress
 from segmentation.workers import worker_pool
 
 _Job, _Result = TypeVar("_Job"), TypeVar("_Result")
@@ -92,7 +92,7 @@ def in_processes(
     work: Callable[[_Job], _Result], jobs: Sequence[_Job], workers: int, what: str, quiet: bool = False
 ) -> list[_Result]:
     """Do jobs in worker processes, in their order; few of them are done before a process would have started."""
-    bar = partial(tqdm, total=len(jobs), desc=what, unit="window", disable=quiet)
+    bar = partial(progress, total=len(jobs), desc=what, unit="window", quiet=quiet)
     workers = min(workers, len(jobs) // _CHUNK)
     if workers < 2:
         return list(bar(map(work, jobs)))

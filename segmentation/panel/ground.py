@@ -14,11 +14,11 @@ import rasterio
 import shapely
 from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.errors import RasterioError
-from tqdm import tqdm
 
 from segmentation.errors import PipelineError
 from segmentation.ground import valid_ground
 from segmentation.probabilities import NO_DATA
+from segmentation.progress import progress
 from segmentation.windows import VALID_GROUND, WRITTEN, read_windows
 from segmentation.workers import map_ahead, worker_pool
 from segmentation.workspace import YearFolder
@@ -133,7 +133,7 @@ def _derive(partly: gpd.GeoDataFrame, folder: YearFolder, quiet: bool) -> tuple[
 def _in_processes(
     work: Callable[[_Partly], shapely.Geometry | None], items: list[_Partly], what: str, quiet: bool
 ) -> Iterator[shapely.Geometry | None]:
-    bar = tqdm(total=len(items), desc=what, unit="window", disable=quiet)
+    bar = progress(total=len(items), desc=what, unit="window", quiet=quiet)
     with bar:
         if len(items) < _FEW_RASTERS:
             for item in items:

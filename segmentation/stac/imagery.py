@@ -12,11 +12,11 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from segmentation.errors import PipelineError
 from segmentation.grid import CHIP_PX, CRS, Grid, Windows
 from segmentation.imagery import Footprint, Forecast, Prepared
+from segmentation.progress import progress
 from segmentation.quad_cache import COVERED, FAILED
 from segmentation.rasters import COLOURS, Reflectance
 from segmentation.stac.bands import find_bands, listed_reflectance
@@ -206,7 +206,7 @@ class StacImagery:
         making = {pool.submit(maker.make, square): position for position, square in pairs}
         try:
             ended = as_completed(making)
-            for future in tqdm(ended, total=len(making), desc="composites", unit="composite", disable=self._quiet):
+            for future in progress(ended, total=len(making), desc="composites", unit="composite", quiet=self._quiet):
                 yield Prepared(making[future], _problem(future.result()))
         finally:
             maker.give_up()

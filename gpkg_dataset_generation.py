@@ -1,7 +1,6 @@
 """Step 3: from the chips of one year and a trained model to a GeoPackage of mining polygons."""
 
 import argparse
-from pathlib import Path
 
 from segmentation import cli
 from segmentation.attributes import area_m2, attribute_polygons
@@ -13,6 +12,7 @@ from segmentation.model import ModelRun, find_run
 from segmentation.outlines import PIXEL, SMOOTH
 from segmentation.prediction import predict_year
 from segmentation.predictor import AUTO, PRECISIONS
+from segmentation.typed import a_path
 from segmentation.vectorize import MEAN, UNION, Rule, join
 from segmentation.windows import WRITTEN, read_grid, read_windows
 
@@ -38,12 +38,12 @@ def arguments() -> argparse.Namespace:
         "(default: %(default)s)",
     )
     polygons.add_argument(
-        "--min-area", type=cli.measure, default=0.0, metavar="M2", help="drop smaller polygons (default: none)"
+        "--min-area", type=cli.square_metres, default=0.0, metavar="M2", help="drop smaller polygons (default: none)"
     )
     polygons.add_argument(
         "--keep-holes", action="store_true", help="leave out what a mine encloses (default: count it in, as the study)"
     )
-    polygons.add_argument("--countries", type=Path, metavar="FILE", help="borders (default: Natural Earth 1:10m)")
+    polygons.add_argument("--countries", type=a_path, metavar="FILE", help="borders (default: Natural Earth 1:10m)")
     polygons.add_argument(
         "--format",
         type=cli.several(FORMATS),
@@ -63,7 +63,7 @@ def arguments() -> argparse.Namespace:
         "--batch-size",
         type=cli.batch_size,
         metavar="N",
-        help="chips at a time on a device, or auto for as many as its memory holds (default: auto)",
+        help=f"chips at a time on a device, {cli.batches.bounds}, or auto for as many as fit (default: auto)",
     )
     inference.add_argument(
         "--precision",

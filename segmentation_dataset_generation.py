@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
 import geopandas as gpd
 
@@ -19,6 +18,7 @@ from segmentation.provenance import SYNTHETIC, marked
 from segmentation.sources import add_options, check_options, open_imagery, refuse_mixture
 from segmentation.splits import SEED, read_test_ids
 from segmentation.summary import failures, summarise
+from segmentation.typed import a_file, a_path
 from segmentation.windows import as_windows, full_resolution, plan_windows, splits_fingerprint, write_windows
 from segmentation.workspace import Workspace, keep_settings
 from segmentation.year_plan import YearPlan, announce
@@ -32,7 +32,7 @@ def arguments() -> argparse.Namespace:
     parser = cli.common_options(cli.Parser(description=__doc__), cli.years)
     parser.add_argument(
         "--polygons",
-        type=Path,
+        type=a_path,
         metavar="FILE",
         help="mining polygons, any OGR format and CRS, or FILE:LAYER (default: the workspace's "
         "mining_polygons_combined.gpkg)",
@@ -57,7 +57,7 @@ def arguments() -> argparse.Namespace:
         help="the year whose chips get masks (default: %(default)s)",
     )
     parser.add_argument(
-        "--test-ids", type=Path, metavar="FILE", help="ids of the polygons to test on, one a line (default: drawn)"
+        "--test-ids", type=a_file, metavar="FILE", help="ids of the polygons to test on, one a line (default: drawn)"
     )
     parser.add_argument(
         "--native",
@@ -70,7 +70,7 @@ def arguments() -> argparse.Namespace:
         default=STRETCH,
         help="of chips: a fixed stretch of reflectance, or as the published checkpoint knows it (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=SEED, help="of the random splits (default: %(default)s)")
+    parser.add_argument("--seed", type=cli.seed, default=SEED, help="of the random splits (default: %(default)s)")
     offered = add_options(parser)
     options = parser.parse_args()
     check_options(parser, options, offered)

@@ -7,7 +7,6 @@ does, on the same quads and polygons.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import resource
 import tempfile
@@ -26,6 +25,7 @@ from rasterio.features import rasterize
 from rasterio.merge import merge
 from rasterio.windows import Window
 
+from segmentation import cli
 from segmentation.dataset import cut_windows
 from segmentation.demo.landscape import render_quad
 from segmentation.demo.quads import write_quad
@@ -126,10 +126,12 @@ def bytes_share(cache: QuadCache, labels: gpd.GeoDataFrame) -> tuple[float, floa
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--plain", type=int, nargs="*", default=[100], help="numbers of windows for the plain way")
-    parser.add_argument("--plain-twice", type=int, nargs="*", default=[100], help="likewise in two processes")
-    parser.add_argument("--ours", type=int, nargs="*", default=[100, 1_000, 10_000], help="and for ours")
+    parser = cli.Parser(description=__doc__)
+    parser.add_argument(
+        "--plain", type=cli.positive, nargs="*", default=[100], help="numbers of windows for the plain way"
+    )
+    parser.add_argument("--plain-twice", type=cli.positive, nargs="*", default=[100], help="likewise in two processes")
+    parser.add_argument("--ours", type=cli.positive, nargs="*", default=[100, 1_000, 10_000], help="and for ours")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
         shared = Workspace(Path(root) / "quads")

@@ -4,28 +4,60 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
-from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from segmentation.cores import usable_cores
 from segmentation.environment import check_projections
 from segmentation.errors import PipelineError
+from segmentation.typed import Number, WholeNumber, Years, a_folder, a_path, shown
 from segmentation.workspace import DATA_ROOT, DEMO_ROOT, Workspace
 
 DONE, INCOMPLETE, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
+# Types of numbers; help and errors state their bounds.
+year = WholeNumber(1900, 2100, "a year")
+years = Years(year)
+level = WholeNumber(11, 19, "a level")  # pixels of 78 m to 0.3 m
+workers = WholeNumber(1, 1024)
+positive = WholeNumber(1, 1_000_000)
+iterations = WholeNumber(1, 1_000_000_000)
+batches = WholeNumber(1, 65_536)
+seed = WholeNumber(0, 2**32 - 1)
+share = Number(0, 1, inside=True)
+requests_a_second = Number(0.01, 1000)  # more is a typing error rather than a rate
+megabits_a_second = Number(0.1, 100_000)
+percentage = Number(0, 100, "a percentage")
+square_metres = Number(0, 1e12)
+_gpu = WholeNumber(0, 1023, "the number of a GPU")
+
+
+class _Help(argparse.HelpFormatter):
+    """States the bounds of every number, before its default."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        bounds = getattr(action.type, "bounds", None)
+        if bounds is None:
+            return text
+        what, default, value = text.partition(" (default")
+        return f"{what}, {bounds}{default}{value}"
+
 
 class Parser(argparse.ArgumentParser):
-    """A parser that answers a typing error with one line instead of the whole usage."""
+    """A parser that answers a typing error with one line instead of the whole usage, and states bounds."""
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, formatter_class=options.pop("formatter_class", _Help), **options)
 
     def error(self, message: str) -> NoReturn:
         """Leave with the status of a refused command."""
+        if message.endswith("expected one argument"):
+            message += "; a value that begins with - is written as OPTION=VALUE"
         self.exit(REFUSED, f"error: {message} (--help lists what there is)\n")
 
 
@@ -47,7 +79,13 @@ def common_options(
         metavar="YEAR",
         help="the year (Planet shows 2016 to 2024)",
     )
-    parser.add_argument("--workers", type=positive, default=os.cpu_count(), help="processes (default: %(default)s)")
+    parser.add_argument(
+        "--workers",
+        type=workers,
+        default=usable_cores(),
+        metavar="N",
+        help="processes (default: %(default)s, the cores that may be used)",
+    )
     return workspace_options(parser)
 
 
@@ -55,7 +93,7 @@ def workspace_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParse
     """Add the options that name the workspace, and how much is said."""
     parser.add_argument(
         "--data-root",
-        type=Path,
+        type=a_folder,
         metavar="FOLDER",
         help="the data workspace (default: segmentation/data in the repository, with --demo segmentation/data/demo)",
     )
@@ -76,87 +114,16 @@ def model_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         "-model", "--model", metavar="NAME", help="a config in configs/, by its name or a part that fits one alone"
     )
     parser.add_argument(
-        "-iter", "--iter", type=positive, required=True, metavar="N", help="training iterations of the checkpoint"
+        "-iter", "--iter", type=iterations, required=True, metavar="N", help="training iterations of the checkpoint"
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="a config anywhere, instead of -model")
+    parser.add_argument("--config", type=a_path, metavar="FILE", help="a config anywhere, instead of -model")
     parser.add_argument(
         "--checkpoint",
-        type=Path,
+        type=a_path,
         metavar="FILE",
         help="a checkpoint anywhere (default: work_dirs/<config name>/iter_<N>.pth)",
     )
     return parser
-
-
-def year(text: str) -> int:
-    """An argparse type: a calendar year."""
-    if not re.fullmatch(r"[12]\d{3}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no year")
-    return int(text)
-
-
-def years(text: str) -> list[int]:
-    """An argparse type: one year or several, such as ``2016``, ``2016-2024`` or ``2016,2018-2020``."""
-    found: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.partition("-")
-        begin, end = year(first), year(last if dash else first)
-        if end < begin:
-            raise argparse.ArgumentTypeError(f"{part!r} ends before it begins")
-        found += range(begin, end + 1)
-    return found
-
-
-def level(text: str) -> int:
-    """An argparse type: a level of the pixel grid, from 78 m to 0.3 m."""
-    value = int(text)
-    if not 11 <= value <= 19:
-        raise argparse.ArgumentTypeError(f"{text} is not between 11 and 19")
-    return value
-
-
-def positive(text: str) -> int:
-    """An argparse type: a whole number of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value
-
-
-def share(text: str) -> float:
-    """An argparse type: a number strictly between 0 and 1."""
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
-
-
-def measure(text: str) -> float:
-    """An argparse type: a number of at least 0."""
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not at least 0")
-    return value
-
-
-def requests_a_second(text: str) -> float:
-    """An argparse type: a rate of requests, from 0.01 to 1000; anything above is a typing error rather than a rate."""
-    return _rate(text, 0.01, 1000)
-
-
-def megabits_a_second(text: str) -> float:
-    """An argparse type: a bandwidth, from 0.1 to 100,000 (100 Gbit a second)."""
-    return _rate(text, 0.1, 100_000)
-
-
-def _rate(text: str, least: float, most: float) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not least <= value <= most:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least:g} to {most:g}")
-    return value
 
 
 def several(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
@@ -173,24 +140,23 @@ def several(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
 
 def devices(text: str) -> tuple[str, ...]:
     """An argparse type: ``cpu``, ``cuda``, ``cuda:N`` or N, one or more separated by commas."""
-    names = tuple(f"cuda:{name}" if name.isdigit() else name for name in text.split(","))
-    wrong = [name for name in names if not re.fullmatch(r"cpu|cuda(:\d+)?", name)]
-    if wrong:
-        raise argparse.ArgumentTypeError(f"{wrong[0]!r} is no device; cpu, cuda or the number of a GPU are")
-    return names
+    return tuple(_device(name) for name in text.split(","))
+
+
+def _device(name: str) -> str:
+    kind, colon, number = name.partition(":")
+    if name in {"cpu", "cuda"}:
+        return name
+    if kind == "cuda" and colon:
+        return f"cuda:{_gpu(number)}"
+    if not name.isascii() or not name.isdecimal():
+        raise argparse.ArgumentTypeError(f"{shown(name)} is no device; cpu, cuda or the number of a GPU are")
+    return f"cuda:{_gpu(name)}"
 
 
 def batch_size(text: str) -> int | None:
-    """An argparse type: a whole number of at least 1, or ``auto`` (None)."""
-    return None if text == "auto" else positive(text)
-
-
-def percentage(text: str) -> float:
-    """An argparse type: a number from 0 to 100."""
-    value = float(text)
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{text} is no percentage")
-    return value
+    """An argparse type: ``auto`` (None), or a whole number within ``batches``."""
+    return None if text == "auto" else batches(text)
 
 
 def workspace(options: argparse.Namespace) -> Workspace:

@@ -23,6 +23,7 @@ from segmentation.errors import PipelineError
 from segmentation.geopackage import Layer, write_geopackage
 from segmentation.polygons import Areas, mend, read_rows
 from segmentation.swapped import warn_of_swapped
+from segmentation.typed import a_folder, a_new_file, a_path
 from segmentation.vector_files import find_vector
 from segmentation.vectors import crosses_antimeridian
 from segmentation.workspace import DATA_ROOT, Workspace
@@ -220,25 +221,25 @@ def arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("combine", help="unite the two published data sets", description=__doc__)
     file = "any OGR format and CRS, or FILE:LAYER"
-    command.add_argument("maus", type=Path, metavar="MAUS", help=f"polygons of Maus et al. (2022), {file}")
-    command.add_argument("tang_werner", type=Path, metavar="TANG_WERNER", help=f"of Tang and Werner (2023), {file}")
+    command.add_argument("maus", type=a_path, metavar="MAUS", help=f"polygons of Maus et al. (2022), {file}")
+    command.add_argument("tang_werner", type=a_path, metavar="TANG_WERNER", help=f"of Tang and Werner (2023), {file}")
     command.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=a_new_file,
         metavar="FILE",
         help="GeoPackage to write (default: mining_polygons_combined.gpkg in the workspace, where step 1 looks)",
     )
     command.add_argument(
         "--data-root",
-        type=Path,
+        type=a_folder,
         default=DATA_ROOT,
         metavar="FOLDER",
         help="the data workspace (default: segmentation/data in the repository)",
     )
     command.add_argument(
         "--countries",
-        type=Path,
+        type=a_path,
         metavar="FILE",
         help="country borders, FILE or FILE:LAYER (default: Natural Earth 1:10m)",
     )

@@ -24,6 +24,7 @@ from segmentation.evaluation.plot import plot_curves
 from segmentation.evaluation.report import Facts, say, write_judgement
 from segmentation.model import find_run
 from segmentation.provenance import INVENTED, SYNTHETIC, marked, read_provenance
+from segmentation.typed import a_path
 from segmentation.vector_files import find_vector
 from segmentation.windows import read_windows
 from segmentation.workspace import SPLITS
@@ -39,7 +40,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--split", choices=SPLITS, default="test", help="which windows (default: %(default)s)")
     parser.add_argument(
         "--reference",
-        type=Path,
+        type=a_path,
         metavar="FILE",
         help="polygons to compare with, FILE or FILE:LAYER (default: the masks)",
     )
@@ -48,7 +49,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--min-area",
-        type=cli.measure,
+        type=cli.square_metres,
         default=0.0,
         metavar="M2",
         help="smaller predicted objects do not count (default: 0)",
@@ -69,8 +70,10 @@ def arguments() -> argparse.Namespace:
         metavar="N",
         help="replicates for the intervals (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=_seed, default=0, help="of the bootstrap (default: %(default)s)")
-    parser.add_argument("--countries", type=Path, metavar="FILE", help="country borders (default: Natural Earth 1:10m)")
+    parser.add_argument("--seed", type=cli.seed, default=0, help="of the bootstrap (default: %(default)s)")
+    parser.add_argument(
+        "--countries", type=a_path, metavar="FILE", help="country borders (default: Natural Earth 1:10m)"
+    )
     return parser.parse_args()
 
 
@@ -177,14 +180,6 @@ def _what(options: argparse.Namespace) -> str:
     """Name of the folder: the split, and what it was compared with."""
     reference = find_vector(options.reference) if options.reference else None
     return f"{options.split}_{reference.stem}" if reference else options.split
-
-
-def _seed(text: str) -> int:
-    """An argparse type: a whole number of at least 0."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 0")
-    return value
 
 
 if __name__ == "__main__":

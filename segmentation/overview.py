@@ -29,6 +29,7 @@ from segmentation.pictures import (
 )
 from segmentation.polygons import read_polygons
 from segmentation.provenance import INVENTED, SYNTHETIC, differences, marked, read_provenance, say_differences
+from segmentation.typed import Together, a_new_file, a_path
 from segmentation.windows import WRITTEN, read_windows
 from segmentation.workspace import Workspace
 
@@ -50,10 +51,25 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = cli.Parser(prog="python -m segmentation.overview", description=__doc__)
     cli.model_options(cli.workspace_options(parser))
-    parser.add_argument("--years", type=cli.year, nargs="+", required=True, metavar="YEAR", help="years to show")
-    parser.add_argument("--polygons", type=Path, metavar="FILE", help="or FILE:LAYER (default: the workspace's)")
+    parser.add_argument(
+        "--years",
+        type=cli.years,
+        nargs="+",
+        action=Together,
+        required=True,
+        metavar="YEARS",
+        help="years to show, such as 2017 2019-2021 or 2017,2019",
+    )
+    parser.add_argument(
+        "--polygons",
+        type=a_path,
+        metavar="FILE",
+        help="literature's, FILE or FILE:LAYER (default: the workspace's)",
+    )
     parser.add_argument("--rows", type=cli.positive, default=6, help="windows to show (default: %(default)s)")
-    parser.add_argument("-o", "--output", type=Path, metavar="PNG", help="(default: overview.png in the workspace)")
+    parser.add_argument(
+        "-o", "--output", type=a_new_file, metavar="PNG", help="(default: overview.png in the workspace)"
+    )
     return parser.parse_args()
 
 

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from urllib.error import URLError
 
 from segmentation import cli
+from segmentation.cores import usable_cores
 from segmentation.errors import PipelineError
+from segmentation.typed import a_folder, a_path
 from segmentation.workspace import REPOSITORY
 
 if TYPE_CHECKING:
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = cli.Parser(prog="python -m segmentation.train", description=__doc__)
-    parser.add_argument("config", type=Path, help="an MMSegmentation config, such as those in configs/")
-    parser.add_argument("--work-dir", type=Path, help="checkpoints and logs (default: work_dirs/<config name>)")
+    parser.add_argument("config", type=a_path, help="an MMSegmentation config, such as those in configs/")
+    parser.add_argument("--work-dir", type=a_folder, help="checkpoints and logs (default: work_dirs/<config name>)")
     parser.add_argument("--restart", action="store_true", help="begin anew (default: go on from the last checkpoint)")
     parser.add_argument(
         "--amp", action="store_true", help="mixed precision, for GPUs and for CPUs that know bfloat16 (default: no)"
@@ -47,11 +49,14 @@ def main(options: argparse.Namespace) -> int:
     # Configs name the dataset relative to the repository.
     os.chdir(REPOSITORY)
 
+    import torch
     from mmengine.config import Config
     from mmengine.runner import Runner
 
     from segmentation.precision import use_mixed_precision
 
+    # Torch knows of no limits that control groups set.
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
     config = Config.fromfile(config_path)
     config.merge_from_dict(dict(_setting(text) for text in options.cfg_options))
     config.work_dir = str(work_dir)

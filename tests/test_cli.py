@@ -65,7 +65,7 @@ def test_typing_errors_are_refused_with_status_two(parser, wrong, capsys):
 
 @pytest.mark.parametrize("text", ["0", "1", "-0.5", "1.5", "nan"])
 def test_a_threshold_lies_strictly_between_none_and_all(text):
-    with pytest.raises(argparse.ArgumentTypeError, match=f"{text} is not between 0 and 1"):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}' is not a number strictly between 0 and 1"):
         cli.share(text)
 
 

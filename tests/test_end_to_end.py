@@ -330,7 +330,7 @@ def test_a_run_that_goes_on_ends_with_the_same_polygons(step_1, step_3, checkpoi
     [
         (("--devices", "gpu"), "'gpu' is no device"),
         (("--format", "gpkg,shp"), "'shp' is none of gpkg, parquet, fgb"),
-        (("--batch-size", "0"), "0 is not at least 1"),
+        (("--batch-size", "0"), "argument --batch-size: '0' is not a whole number from 1 to 65536"),
         (("--precision", "fp8"), "invalid choice: 'fp8'"),
         (("--outline", "round"), "invalid choice: 'round'"),
     ],

@@ -196,7 +196,7 @@ def test_years_that_planet_does_not_show_are_welcome(own, tmp_path, step_1):
         (["--nodata=0"], "--nodata is for --imagery files, not for planet"),
         (["--imagery", "stac:http://a#b", "--nodata=0"], "--nodata is for --imagery files, not for stac"),
         (["--level=14"], "Planet's basemaps are at level 15: leave out --level"),
-        (["--level=3"], "3 is not between 11 and 19"),
+        (["--level=3"], "argument --level: '3' is not a level from 11 to 19"),
         (["--max-rps=0"], "--max-rps: '0' is not a number from 0.01 to 1000"),
         (["--max-rps=nan"], "--max-rps: 'nan' is not a number from 0.01 to 1000"),
         (["--demo", "--imagery", "scenes"], "--demo brings its own imagery"),

@@ -392,7 +392,10 @@ def test_texts_lose_what_stands_behind_question_marks():
         (("--looks", "3"), "--looks is for --imagery stac, not for planet"),
         (("--imagery", "stac:https://host/v1#a", "--cloud-free"), "--cloud-free is for --imagery planet, not for stac"),
         (("--imagery", "stac:https://host/v1#a", "--season", "summer"), "'summer' is no season such as 06-01/11-30"),
-        (("--imagery", "stac:https://host/v1#a", "--max-cloud", "120"), "120 is no percentage"),
+        (
+            ("--imagery", "stac:https://host/v1#a", "--max-cloud", "120"),
+            "argument --max-cloud: '120' is not a percentage from 0 to 100",
+        ),
     ],
 )
 def test_a_wrong_command_line_is_refused_in_one_line(monkeypatch, capsys, tmp_path, typed, told):

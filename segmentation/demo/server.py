@@ -6,12 +6,11 @@ input closes or on SIGTERM: it never outlives the process that started it.
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 from pathlib import Path
 
-from segmentation import leftovers
+from segmentation import cli, leftovers
 from segmentation.demo import DEMO_KEY
 from segmentation.demo.api import Api
 from segmentation.demo.descriptions import PREFIX, Links
@@ -19,6 +18,7 @@ from segmentation.demo.exchange import LOOPBACK, serve
 from segmentation.demo.faults import Faults, disturb
 from segmentation.demo.quads import QuadCache
 from segmentation.demo.storage import Storage
+from segmentation.typed import WholeNumber, a_folder
 
 
 def start(cache: Path, port: int, key: str, faults: Faults | None = None) -> str:
@@ -36,9 +36,11 @@ def start(cache: Path, port: int, key: str, faults: Faults | None = None) -> str
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve until the standard input closes."""
-    parser = argparse.ArgumentParser(prog="python -m segmentation.demo.server", description=__doc__)
-    parser.add_argument("--cache", type=Path, required=True, help="folder for rendered quads")
-    parser.add_argument("--port", type=int, default=0, help="port of the API (default: any free one)")
+    parser = cli.Parser(prog="python -m segmentation.demo.server", description=__doc__)
+    parser.add_argument("--cache", type=a_folder, required=True, help="folder for rendered quads")
+    parser.add_argument(
+        "--port", type=WholeNumber(0, 65_535), default=0, help="port of the API (default: any free one)"
+    )
     parser.add_argument("--key", default=DEMO_KEY, help="the API key to accept (default: %(default)s)")
     parser.add_argument("--faults", type=Faults.from_json, metavar="JSON", help="what goes wrong, and counts (tests)")
     options = parser.parse_args(arguments)

@@ -30,9 +30,11 @@ from segmentation.panel.tables import country_years, write_table
 from segmentation.panel.temporal import confirmed, consecutive_neighbours, consecutive_overlaps, year_rows
 from segmentation.panel.webmap import write_map
 from segmentation.provenance import marked
+from segmentation.typed import Number, Together, a_folder, a_path, shown
 from segmentation.workspace import Workspace
 
 _FROM_FILES = "files"
+_metres = Number(0, 100_000)
 
 
 def arguments() -> argparse.Namespace:
@@ -42,17 +44,18 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "-iter",
         "--iter",
-        type=cli.positive,
+        type=cli.iterations,
         metavar="N",
         help="training iterations (default: of the only run that fits)",
     )
     parser.add_argument(
         "--years",
-        type=_years,
+        type=cli.years,
         nargs="+",
+        action=Together,
         default=[],
         metavar="YEARS",
-        help="such as 2016-2024 (default: all there are)",
+        help="such as 2016-2024, 2016 2018-2020 or 2016,2019 (default: all there are)",
     )
     parser.add_argument(
         "--inputs",
@@ -76,9 +79,15 @@ def arguments() -> argparse.Namespace:
         action="store_true",
         help="join years of another model, threshold, outline, overlap rule or imagery (default: refuse)",
     )
-    parser.add_argument("--countries", type=Path, metavar="FILE", help="country borders (default: Natural Earth 1:10m)")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FOLDER", help="(default: segmentation/panel/<model run> in the workspace)"
+        "--countries", type=a_path, metavar="FILE", help="country borders (default: Natural Earth 1:10m)"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=a_folder,
+        metavar="FOLDER",
+        help="(default: segmentation/panel/<model run> in the workspace)",
     )
     return parser.parse_args()
 
@@ -95,7 +104,7 @@ def main(options: argparse.Namespace) -> int:
     years = tuple(source.year for source in inputs)
     polygons, accounts = read_panel(inputs, countries)
     observed = read_observed(inputs, quiet=options.quiet)
-    say_input(inputs, accounts, [year for part in options.years for year in part])
+    say_input(inputs, accounts, options.years)
     say_notes((*making.notes, *observed.notes))
     polygons, overlaps = _filter(polygons, years, observed, options)
     sites = find_sites(*(polygons[name].to_numpy() for name in ("geometry", "year", "area")), overlaps)
@@ -120,7 +129,7 @@ def main(options: argparse.Namespace) -> int:
 
 def _inputs(options: argparse.Namespace, workspace: Workspace) -> tuple[str | None, list[YearInput]]:
     """The model run's name, None with ``--inputs``, and the files of every year, ascending."""
-    wanted = sorted({year for part in options.years for year in part})
+    wanted = options.years
     if bool(options.inputs) == bool(options.model):
         raise PipelineError("which polygons? give either -model=NAME (and -iter=N) or --inputs YEAR=FILE ...")
     if options.windows and not options.inputs:
@@ -200,29 +209,12 @@ def _metadata(options: argparse.Namespace, inputs: Sequence[YearInput], run: str
     return {"temporal filter": rule, "panel of": run or "the user's files", "panel years": years}
 
 
-def _years(text: str) -> list[int]:
-    """An argparse type: ``2016`` or ``2016-2024``."""
-    first, _, last = text.partition("-")
-    years = list(range(cli.year(first), cli.year(last or first) + 1))
-    if not years:
-        raise argparse.ArgumentTypeError(f"{text!r} ends before it begins")
-    return years
-
-
 def _year_file(text: str) -> tuple[int, Path]:
     """An argparse type: ``2016=FILE``."""
     year, equals, path = text.partition("=")
     if not (equals and path):
-        raise argparse.ArgumentTypeError(f"{text!r} is not YEAR=FILE, such as 2016=mines_2016.gpkg")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not YEAR=FILE, such as 2016=mines_2016.gpkg")
     return cli.year(year), Path(path)
-
-
-def _metres(text: str) -> float:
-    """An argparse type: a length of at least 0 and at most 100 km."""
-    value = float(text)
-    if not 0 <= value <= 100_000:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 100000 metres")
-    return value
 
 
 if __name__ == "__main__":

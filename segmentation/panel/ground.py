@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import shapely
 from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.errors import RasterioError
 
+from segmentation.cores import usable_cores
 from segmentation.errors import PipelineError
 from segmentation.ground import valid_ground
 from segmentation.probabilities import NO_DATA
@@ -140,7 +140,7 @@ def _in_processes(
                 yield work(item)
                 bar.update()
             return
-        workers = os.cpu_count() or 1
+        workers = usable_cores()
         with worker_pool(workers) as pool:
             for result in map_ahead(pool, work, items, waiting=64 * workers):
                 yield result

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from segmentation.cores import usable_cores
 from segmentation.environment import check_projections
-from segmentation.errors import PipelineError
+from segmentation.errors import PipelineError, full_disk
+from segmentation.signals import Terminated, sigterm_as_interrupt
+from segmentation.streams import flush, output_is_gone, prepare_streams, say
 from segmentation.typed import Number, WholeNumber, Years, a_folder, a_path, shown
 from segmentation.workspace import DATA_ROOT, DEMO_ROOT, Workspace
 
-DONE, INCOMPLETE, REFUSED, INTERRUPTED = 0, 1, 2, 130
+DONE, INCOMPLETE, REFUSED = 0, 1, 2
+# As shells report the end by SIGINT, SIGPIPE (nobody reads the output on) and SIGTERM.
+INTERRUPTED, UNREAD, TERMINATED = 130, 141, 143
+
+_KILLED = (
+    "a worker process was killed, most likely because memory ran short: run the same command again with fewer "
+    "processes (--workers, or taskset) or with more memory"
+)
+_NO_MEMORY = "memory ran short: run the same command again with fewer processes (--workers) or with more memory"
+
 
 # Types of numbers; help and errors state their bounds.
 year = WholeNumber(1900, 2100, "a year")
@@ -53,6 +66,12 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, formatter_class=options.pop("formatter_class", _Help), **options)
+
+    def exit(self, status: int = DONE, message: str | None = None) -> NoReturn:
+        """Leave; a text for nobody, as of ``--help | head``, is no error."""
+        if message:
+            say(message.rstrip("\n"))
+        leave(status)
 
     def error(self, message: str) -> NoReturn:
         """Leave with the status of a refused command."""
@@ -164,30 +183,57 @@ def workspace(options: argparse.Namespace) -> Workspace:
     return Workspace(options.data_root or (DEMO_ROOT if options.demo else DATA_ROOT))
 
 
-def run(main: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> None:
-    """Run a command and leave with its exit status; an error meant for the user is one line on stderr."""
+def run(main: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> NoReturn:
+    """Run a command and leave with its exit status; an error meant for the user is one line on stderr.
+
+    SIGTERM, as batch systems and service managers send it, ends a command as Ctrl-C does.
+    """
+    prepare_streams()
     level = logging.INFO if options.verbose else logging.WARNING
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("segmentation").setLevel(level)
     try:
         check_projections()
-        with logging_redirect_tqdm():
+        with logging_redirect_tqdm(), sigterm_as_interrupt():
             status = main(options)
     except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        status = REFUSED
-    except OSError as error:  # a full disk, a file that may not be read
-        logging.getLogger("segmentation").info("where it happened", exc_info=True)
-        print(f"error: {error} (--verbose shows where)", file=sys.stderr)
+        say(f"error: {error}")
         status = REFUSED
     except BrokenExecutor:
-        print(
-            "error: a worker process was killed, most likely because memory ran short: run the same command again "
-            "with fewer processes (--workers) or with more memory",
-            file=sys.stderr,
-        )
+        say(f"error: {_KILLED}")
         status = REFUSED
-    except KeyboardInterrupt:
-        print("interrupted: run the same command again to go on", file=sys.stderr)
-        status = INTERRUPTED
+    except MemoryError:
+        say(f"error: {_NO_MEMORY}")
+        status = REFUSED
+    except OSError as error:  # a file that may not be read
+        status = _after(error)
+    except KeyboardInterrupt as interrupt:
+        # Whoever does not want to wait for what still has to end presses Ctrl-C again.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        say("interrupted: run the same command again to go on")
+        status = TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
+    leave(status)
+
+
+def _after(error: OSError) -> int:
+    """Say what the system refused, unless it is that nobody reads on; the exit status."""
+    if isinstance(error, BrokenPipeError) and output_is_gone():
+        return UNREAD
+    logging.getLogger("segmentation").info("where it happened", exc_info=error)
+    reason = full_disk(error) or f"{error} (--verbose shows where)"
+    say(f"error: {reason}")
+    return REFUSED
+
+
+def leave(status: int) -> NoReturn:
+    """Leave with an exit status, once all output is written; else with the status of that."""
+    try:
+        flush(sys.stdout)
+    except BrokenPipeError:
+        status = UNREAD
+    except OSError as error:
+        say(f"error: standard output cannot be written: {error.strerror}")
+        status = REFUSED
+    with suppress(OSError):
+        flush(sys.stderr)
     sys.exit(status)

@@ -13,6 +13,7 @@ import numpy as np
 from segmentation.errors import PipelineError
 from segmentation.model import ModelRun
 from segmentation.predictor import AUTO, Predictor
+from segmentation.signals import holding_back_signals
 from segmentation.workers import settle_in
 
 
@@ -64,7 +65,8 @@ def _on_several(chips: Sequence[Path], run: ModelRun, how: Inference) -> Iterato
     for number, device in enumerate(how.devices):
         reader, writer = context.Pipe(duplex=False)
         process = context.Process(target=_shard, args=(writer, chips[number::count], run, how, device), name=device)
-        process.start()
+        with holding_back_signals():
+            process.start()
         writer.close()  # the process has its own; with this one open, its end would go unnoticed
         readers[reader] = number
         processes.append(process)

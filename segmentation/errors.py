@@ -1,5 +1,52 @@
 """The one kind of error that is meant for the user's eyes: a single line that says what to do."""
 
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# No room on the disk, beyond the user's share of it, beyond what a file may hold.
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
 
 class PipelineError(Exception):
     """Something the user can mend. The command lines print its text alone and exit with status 2."""
+
+
+class DiskFull(PipelineError):
+    """There is no room to write a file; trying the next one would help nobody."""
+
+
+def full_disk(error: OSError, path: str | os.PathLike[str] | None = None) -> str | None:
+    """What to tell of an error if it means that there is no room to write.
+
+    Args:
+        error: from the system.
+        path: what was being written, where the error itself does not say.
+
+    Returns:
+        The line, None for any other error.
+    """
+    if error.errno not in _NO_ROOM:
+        return None
+    place = path or error.filename
+    where = f" at {place}" if place else ""
+    return f"disk full{where} ({os.strerror(error.errno)}): make room, then run the same command again"
+
+
+@contextmanager
+def disk_full_at(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn a full disk into an error that names what was being written.
+
+    Raises:
+        DiskFull: there is no room.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = full_disk(error, path)
+        if reason is None:
+            raise
+        raise DiskFull(reason) from None

@@ -9,7 +9,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing.connection import wait
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from segmentation.signals import holding_back_signals, leave_interrupts_to_parent
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -20,17 +22,31 @@ _BLOCK_CACHE_MB = "256"
 _AHEAD = 4
 
 
+class _Pool(ProcessPoolExecutor):
+    """Worker processes that start without hearing Ctrl-C; once the block has failed, what is waiting is not begun."""
+
+    def submit(self, work: Callable, /, *arguments: Any, **named: Any) -> Future:
+        """Hand in a task; a process may be started for it."""
+        with holding_back_signals():
+            return super().submit(work, *arguments, **named)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.shutdown(cancel_futures=kind is not None)
+
+
 def worker_pool(workers: int) -> ProcessPoolExecutor:
     """Worker processes that end with the main process, even if that is killed.
 
-    They are started afresh: forking a process whose threads are downloading is not safe.
+    They are started afresh: forking a process whose threads are downloading is not safe. Where one is killed, what
+    waits for it gets a ``BrokenExecutor``, of which the command lines know what to say.
     """
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=settle_in)
+    return _Pool(workers, mp_context=context, initializer=settle_in)
 
 
 def settle_in() -> None:
     """What a worker process does first."""
+    leave_interrupts_to_parent()
     os.environ["GDAL_CACHEMAX"] = _BLOCK_CACHE_MB
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from rasterio import Affine
 from rasterio.enums import ColorInterp
 
+from segmentation.geotiffs import new_geotiff, read_whole
 from segmentation.grid import CHIP_PX, CRS
 from segmentation.quads import REFLECTANCE_SCALE, Pixels
-from segmentation.workspace import whole_file
 
 BAND_NAMES = ("Red", "Green", "Blue", "NIR")
 # DN 1 is reflectance 0, DN 255 is 0.508 in the visible and 0.635 in the near infrared: bright tailings reach about
@@ -65,20 +64,17 @@ def write_chip(path: Path, dn: np.ndarray, transform: Affine, tags: dict[str, st
         encoding: of the DN; scale and offset are stored for ``STRETCH``.
     """
     count = len(dn)
-    with (
-        whole_file(path) as partial,
-        rasterio.open(
-            partial,
-            "w",
-            **PROFILE,
-            count=count,
-            transform=transform,
-            nodata=NO_DATA,
-            predictor=2,
-            photometric="RGB",
-            alpha="NO",
-        ) as chip,
-    ):
+    with new_geotiff(
+        path,
+        on_disk=False,
+        **PROFILE,
+        count=count,
+        transform=transform,
+        nodata=NO_DATA,
+        predictor=2,
+        photometric="RGB",
+        alpha="NO",
+    ) as chip:
         chip.write(dn)
         chip.descriptions = BAND_NAMES[:count]
         chip.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.undefined)[:count]
@@ -89,9 +85,12 @@ def write_chip(path: Path, dn: np.ndarray, transform: Affine, tags: dict[str, st
 
 
 def read_chip(path: Path) -> np.ndarray:
-    """A chip as written: (bands, 512, 512) uint8."""
-    with rasterio.open(path) as chip:
-        return chip.read()
+    """A chip as written: (bands, 512, 512) uint8.
+
+    Raises:
+        DamagedFile: not all of it can be read.
+    """
+    return read_whole(path, "run step 1 for its year again, which makes it anew")
 
 
 def read_valid(path: Path) -> np.ndarray:

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 # No room on the disk, beyond the user's share of it, beyond what a file may hold.
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -17,6 +18,23 @@ class PipelineError(Exception):
 
 class DiskFull(PipelineError):
     """There is no room to write a file; trying the next one would help nobody."""
+
+
+class DamagedFile(PipelineError):
+    """A file that the pipeline has made cannot be read: cut off by a full disk or a power cut.
+
+    Attributes:
+        path: of the file.
+        reason: what is wrong with it.
+        remedy: what the user does.
+    """
+
+    def __init__(self, path: Path, reason: str, remedy: str):
+        super().__init__(path, reason, remedy)
+        self.path, self.reason, self.remedy = path, reason, remedy
+
+    def __str__(self) -> str:
+        return f"{self.path} is damaged ({self.reason}); {self.remedy}"
 
 
 def full_disk(error: OSError, path: str | os.PathLike[str] | None = None) -> str | None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from rasterio import Affine
 from rasterio.features import rasterize
 
 from segmentation.chips import PROFILE
+from segmentation.geotiffs import new_geotiff, read_whole
 from segmentation.grid import CHIP_PX
-from segmentation.workspace import whole_file
 
 BACKGROUND, MINE, IGNORE = 0, 1, 255
 COLOURS = {BACKGROUND: (38, 70, 53, 255), MINE: (242, 143, 59, 255), IGNORE: (128, 128, 128, 255)}
@@ -39,15 +38,15 @@ def write_mask(path: Path, mask: np.ndarray, transform: Affine) -> None:
 
     The file says nothing of a no-data value: readers that honour one would hide the ignored pixels.
     """
-    with (
-        whole_file(path) as partial,
-        rasterio.open(partial, "w", **PROFILE, count=1, transform=transform) as file,
-    ):
+    with new_geotiff(path, on_disk=False, **PROFILE, count=1, transform=transform) as file:
         file.write(mask, 1)
         file.write_colormap(1, COLOURS)
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """A mask as written: (512, 512) uint8."""
-    with rasterio.open(path) as file:
-        return file.read(1)
+    """A mask as written: (512, 512) uint8.
+
+    Raises:
+        DamagedFile: not all of it can be read.
+    """
+    return read_whole(path, "run step 1 for the label year again, which makes it anew")[0]

@@ -16,8 +16,8 @@ from scipy import ndimage
 
 from segmentation.chips import PROFILE
 from segmentation.errors import PipelineError
+from segmentation.geotiffs import new_geotiff
 from segmentation.grid import CHIP_PX
-from segmentation.workspace import whole_file
 
 CERTAIN = 250
 NO_DATA = 255
@@ -55,10 +55,7 @@ def write_probability(path: Path, levels: np.ndarray, transform: Affine) -> None
         levels: (512, 512) uint8, from ``encode``.
         transform: of the chip, EPSG:3857.
     """
-    with (
-        whole_file(path) as partial,
-        rasterio.open(partial, "w", **PROFILE, count=1, transform=transform, nodata=NO_DATA, predictor=2) as file,
-    ):
+    with new_geotiff(path, on_disk=False, **PROFILE, count=1, transform=transform, nodata=NO_DATA, predictor=2) as file:
         file.write(levels, 1)
         file.scales = (1 / CERTAIN,)
         file.set_band_description(1, "probability of mine")

@@ -11,7 +11,7 @@ from threading import Event
 import rasterio
 
 from segmentation.clouds import Choice
-from segmentation.errors import PipelineError
+from segmentation.errors import DiskFull, PipelineError
 from segmentation.grid import Grid, quad_name
 from segmentation.planet import PlanetClient, QuadNotCovered
 from segmentation.quad_cache import COVERED, FAILED, NOT_COVERED, Quad, QuadCache, QuadRecord
@@ -64,7 +64,7 @@ class QuadFetcher:
             got = self._get(quad, choice, blocks)
         except QuadNotCovered as reason:
             return record(NOT_COVERED, reason=str(reason))
-        except Refused:
+        except (Refused, DiskFull):
             raise
         except PipelineError as error:
             log.warning("quad %s: %s", quad_name(*quad), error)

@@ -16,10 +16,10 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from segmentation.errors import PipelineError
+from segmentation.geotiffs import new_geotiff
 from segmentation.grid import BLOCK_PX, QUAD_PX, Grid
 from segmentation.quads import block_extents, check_layout
 from segmentation.web import Web
-from segmentation.workspace import whole_file
 
 # Names the blocks that a sparse quad holds, so that nobody takes it for a whole one.
 PARTIAL_TAG = "BLOCKS"
@@ -146,7 +146,7 @@ def fetch_blocks(web: Web, link: str, target: Path, blocks: Sequence[int], grid:
             check_layout(quad, grid, x, y)
             windows = [_block_window(block) for block in blocks]
             _check_parts(remote, quad, windows)
-            with whole_file(target) as partial, rasterio.open(partial, "w", **_sparse_profile(quad)) as local:
+            with new_geotiff(target, **_sparse_profile(quad)) as local:
                 local.update_tags(**{PARTIAL_TAG: " ".join(map(str, blocks))})
                 for window in windows:
                     local.write(quad.read(window=window), window=window)

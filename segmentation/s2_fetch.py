@@ -16,7 +16,8 @@ from rasterio.enums import Compression
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from segmentation.errors import PipelineError
+from segmentation.errors import DiskFull, PipelineError
+from segmentation.geotiffs import check_written, damage, written_by_gdal
 from segmentation.grid import PLACE_TOLERANCE_PX, misplaced_px
 from segmentation.quad_cache import COVERED, FAILED, NOT_COVERED, PieceCache, QuadRecord
 from segmentation.quads import block_extents
@@ -86,17 +87,26 @@ class TileFetcher:
     def _fetch(self, name: str, blocks: Sequence[int]) -> QuadRecord:
         known = self._cache.record(name)
         path = self._cache.path(name)
-        there = set(known.blocks or ()) if known and known.status == COVERED and path.exists() else set()
+        there = set(known.blocks or ()) if known and known.status == COVERED and self._is_whole(path) else set()
         try:
             self._get(tile(name), path, sorted(set(blocks) - there), bool(there))
         except _Missing:
             return QuadRecord(self._mosaic, NOT_COVERED, reason="no such tile")
-        except Refused:
+        except (Refused, DiskFull):
             raise
         except PipelineError as error:
             log.warning("tile %s: %s", name, error)
             return QuadRecord(self._mosaic, FAILED, reason=str(error))
         return QuadRecord(self._mosaic, COVERED, size=path.stat().st_size, blocks=sorted(map(int, there | set(blocks))))
+
+    def _is_whole(self, path: Path) -> bool:
+        """Whether blocks can be added to a tile; a damaged one is told, and fetched anew."""
+        if not path.exists():
+            return False
+        reason = damage(path, sparse=True)
+        if reason is not None:
+            log.warning("%s is damaged (%s) and fetched anew", path, reason)
+        return reason is None
 
     def _link(self, name: str, band: str) -> str:
         return f"{self._address}/{name}/{band}.tif"
@@ -106,7 +116,8 @@ class TileFetcher:
         with whole_file(path) as partial:
             if add:
                 shutil.copyfile(path, partial)
-            with rasterio.open(partial, "r+") if add else rasterio.open(partial, "w", **_profile(place)) as local:
+            written: list[tuple[int, Window]] = []
+            with _opened(partial, None if add else _profile(place)) as local:
                 for number, band in enumerate(BANDS, 1):
                     try:
                         with self._asking(place.name):
@@ -115,7 +126,8 @@ class TileFetcher:
                         if number == 1:
                             raise
                         raise PipelineError(f"{band} is missing on the server, other bands are there") from None
-                    _copy(remote, place, blocks, local, number)
+                    written += _copy(remote, place, blocks, local, number)
+            check_written(partial, written)
 
     @contextmanager
     def _asking(self, name: str) -> Iterator[None]:
@@ -135,8 +147,13 @@ class _Missing(Exception):
 
 def _copy(
     remote: RemoteFile, place: Tile, blocks: Sequence[int], local: rasterio.io.DatasetWriter, number: int
-) -> None:
-    """Copy blocks of one remote band to a band of the local file, a row of the remote file's blocks at a time."""
+) -> list[tuple[int, Window]]:
+    """Copy blocks of one remote band to a band of the local file, a row of the remote file's blocks at a time.
+
+    Returns:
+        The band's number and the place of every block that holds data.
+    """
+    written = []
     try:
         with rasterio.open(REMOTE_NAME, opener=remote.opener) as source:
             _check_layout(source, place)
@@ -150,10 +167,27 @@ def _copy(
                     for start, end in extents:
                         zlib.decompress(remote.between(start, end))  # GDAL leaves its checksum out
                 for window in together:
-                    local.write(source.read(1, window=window), number, window=window)
+                    pixels = source.read(1, window=window)
+                    with written_by_gdal(Path(local.name)):
+                        local.write(pixels, number, window=window)
+                    if (pixels != NO_DATA).any():
+                        written.append((number, window))
                 remote.forget()
     except (RasterioError, ValueError, zlib.error) as error:
         raise remote.failure or PipelineError(f"not a usable tile: {error}") from None
+    return written
+
+
+@contextmanager
+def _opened(path: Path, profile: dict | None) -> Iterator[rasterio.io.DatasetWriter]:
+    """A tile's file to write blocks to, a new one where there is a profile."""
+    with written_by_gdal(path):
+        local = rasterio.open(path, "r+") if profile is None else rasterio.open(path, "w", **profile)
+    try:
+        yield local
+    finally:
+        with written_by_gdal(path):
+            local.close()
 
 
 def _check_layout(source: rasterio.DatasetReader, place: Tile) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -13,12 +14,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from segmentation import leftovers
-from segmentation.errors import PipelineError
+from segmentation.errors import PipelineError, disk_full_at
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA_ROOT = REPOSITORY / "segmentation" / "data"
 DEMO_ROOT = DATA_ROOT / "demo"
 SPLITS = ("train", "val", "test")
+# Some network and virtual file systems have nothing to wait for.
+_CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,8 @@ def make_folder(path: Path) -> Path:
         PipelineError: it cannot be created or written to.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        with disk_full_at(path):
+            path.mkdir(parents=True, exist_ok=True)
     except (PermissionError, FileExistsError, NotADirectoryError, OSError) as error:
         raise PipelineError(f"cannot write to {path}: {error.strerror}; choose another --data-root") from None
     if not os.access(path, os.W_OK | os.X_OK):
@@ -147,15 +151,41 @@ def make_folder(path: Path) -> Path:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A path to write to that becomes ``path`` when the block ends well and vanishes when it does not."""
+def whole_file(path: Path, *, on_disk: bool = True) -> Iterator[Path]:
+    """A path to write to that becomes ``path`` when the block ends well and vanishes when it does not.
+
+    Args:
+        path: the file's name in the end.
+        on_disk: the file gets its name once it has reached the disk; a power cut would else leave the name without the
+            content. To wait for that takes some 10 ms: not for small files by the ten thousand, which are looked
+            through when they are read again.
+
+    Raises:
+        DiskFull: there is no room.
+        PipelineError: the folder cannot be written to.
+    """
     make_folder(path.parent)
     partial = leftovers.begin(path)
     try:
-        yield partial
-        os.replace(partial, path)  # noqa: PTH105 - Path.replace is the same call, this name says atomic
+        with disk_full_at(path):
+            yield partial
+            if on_disk:
+                _put_on_disk(partial)
+            os.replace(partial, path)  # noqa: PTH105 - Path.replace is the same call, this name says atomic
     finally:
         leftovers.end(partial)
+
+
+def _put_on_disk(path: Path) -> None:
+    """Wait until a file's content has reached the disk, which a full one says no later than now."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+    finally:
+        os.close(file)
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
 from segmentation.demo.landscape import render_quad
+from segmentation.geotiffs import new_geotiff
 from segmentation.grid import CRS, QUAD_PX, Grid, quad_name
-from segmentation.workspace import whole_file
 
 WITHOUT_ALPHA = "_4band"  # in a mosaic's name
 _BLOCK_PX = 512
@@ -35,22 +34,18 @@ def write_quad(path: Path, grid: Grid, x: int, y: int, pixels: np.ndarray) -> No
     minx, _, _, maxy = grid.quad_bounds(x, y)
     layout = {"tiled": True, "blockxsize": _BLOCK_PX, "blockysize": _BLOCK_PX, "interleave": "band"}
     packing = {"compress": "deflate", "zlevel": 1, "predictor": 2, "photometric": "minisblack", "alpha": "unspecified"}
-    with (
-        whole_file(path) as partial,
-        rasterio.open(
-            partial,
-            "w",
-            driver="GTiff",
-            width=QUAD_PX,
-            height=QUAD_PX,
-            count=len(pixels),
-            dtype="uint16",
-            crs=CRS,
-            transform=Affine(grid.pixel_m, 0.0, minx, 0.0, -grid.pixel_m, maxy),
-            **layout,
-            **packing,
-        ) as quad,
-    ):
+    with new_geotiff(
+        path,
+        driver="GTiff",
+        width=QUAD_PX,
+        height=QUAD_PX,
+        count=len(pixels),
+        dtype="uint16",
+        crs=CRS,
+        transform=Affine(grid.pixel_m, 0.0, minx, 0.0, -grid.pixel_m, maxy),
+        **layout,
+        **packing,
+    ) as quad:
         quad.colorinterp = _COLOURS[: len(pixels)]
         quad.write(pixels)
 

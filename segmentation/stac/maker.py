@@ -12,7 +12,7 @@ import numpy as np
 import pystac
 import shapely
 
-from segmentation.errors import PipelineError
+from segmentation.errors import DiskFull, PipelineError
 from segmentation.grid import CHIP_PX, QUAD_PX, Grid, Windows, mercator_to_lonlat
 from segmentation.quad_cache import COVERED, FAILED, NOT_COVERED
 from segmentation.raster_doubts import TOO_BRIGHT
@@ -85,6 +85,8 @@ class CompositeMaker:
         try:
             scenes = self._searches.get(cell, lambda: self._search(cell))
             return self._make(square, scenes)
+        except DiskFull:
+            raise
         except PipelineError as error:
             log.warning("window %s: %s", "-".join(map(str, square)), error)
             return CompositeRecord(FAILED, reason=str(error))

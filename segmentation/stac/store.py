@@ -9,16 +9,14 @@ from pathlib import Path
 from threading import Event
 
 import numpy as np
-import rasterio
-from rasterio.errors import RasterioError
 
-from segmentation.errors import PipelineError
+from segmentation.geotiffs import new_geotiff, read_whole
 from segmentation.grid import CHIP_PX, CRS, Grid
 from segmentation.locks import FolderLocks
 from segmentation.quad_cache import COVERED, FAILED, NOT_COVERED
 from segmentation.quads import Pixels
 from segmentation.records import RecordFile
-from segmentation.workspace import make_folder, whole_file
+from segmentation.workspace import make_folder
 
 # As in Copernicus' cloudless mosaics: int16, reflectance x 10000, where 0 is a value and this is not.
 _SCALE, _NO_DATA = 1e-4, -32768
@@ -116,25 +114,21 @@ class CompositeStore:
         col, row, side_px = square
         path = self.folder / f"{_name(square)}.tif"
         dn = np.where(np.isnan(reflectance), _NO_DATA, np.clip(np.rint(reflectance / _SCALE), 0, _LARGEST))
-        with (
-            whole_file(path) as partial,
-            rasterio.open(
-                partial,
-                "w",
-                driver="GTiff",
-                count=len(dn),
-                width=CHIP_PX,
-                height=CHIP_PX,
-                dtype="int16",
-                nodata=_NO_DATA,
-                crs=CRS,
-                transform=grid.window_transform(col, row, side_px // CHIP_PX),
-                compress="deflate",
-                predictor=2,
-                zlevel=1,
-                interleave="band",
-            ) as file,
-        ):
+        with new_geotiff(
+            path,
+            driver="GTiff",
+            count=len(dn),
+            width=CHIP_PX,
+            height=CHIP_PX,
+            dtype="int16",
+            nodata=_NO_DATA,
+            crs=CRS,
+            transform=grid.window_transform(col, row, side_px // CHIP_PX),
+            compress="deflate",
+            predictor=2,
+            zlevel=1,
+            interleave="band",
+        ) as file:
             file.write(dn.astype("int16"))
             file.scales = [_SCALE] * len(dn)
         return path.stat().st_size
@@ -147,6 +141,11 @@ class CompositeStore:
         """Keep what is told of a scene."""
         if name not in self._scenes:
             self._scenes.keep(name, asdict(record))
+
+    def doubt(self, path: Path) -> None:
+        """A composite turned out to be damaged: it is to be made again."""
+        col, row, side_px = map(int, path.stem.split("-"))
+        self.keep((col, row, side_px), CompositeRecord(FAILED, reason="damaged on disk"))
 
     def tidy(self) -> None:
         """Sort the records, so that they do not depend on the order of events."""
@@ -169,14 +168,10 @@ class CompositeReader:
         """The composite of a window (grid pixels, see ``Grid``).
 
         Raises:
-            PipelineError: the file is damaged.
+            DamagedFile: not all of it can be read.
         """
         path = self.folder / f"{_name((col, row, side_px))}.tif"
-        try:
-            with rasterio.open(path) as file:
-                dn = file.read()
-        except RasterioError as error:
-            raise PipelineError(f"{path} is damaged ({error}); remove it and run again to make it anew") from None
+        dn = read_whole(path, "remove it and run again to make it anew")
         valid = (dn != _NO_DATA).all(axis=0)
         return Pixels(np.where(valid, dn, 0) * np.float32(_SCALE), valid)
 

@@ -9,6 +9,7 @@ import numpy as np
 import shapely
 
 from segmentation.chips import STRETCH, encode, read_chip, write_chip
+from segmentation.errors import DamagedFile
 from segmentation.grid import CHIP_PX, Grid
 from segmentation.ground import valid_ground
 from segmentation.imagery import WindowReader
@@ -17,11 +18,17 @@ from segmentation.windows import TOO_LITTLE_DATA, WRITTEN
 
 # A chip with less than this share of valid pixels shows too little to learn from or to predict on.
 LEAST_VALID = 0.05
+# The status of a window until it is cut again.
+DAMAGED = "damaged"
 
 
 @dataclass(frozen=True)
 class CutJob:
-    """One window to cut: all that a worker process needs to know."""
+    """One window to cut: all that a worker process needs to know.
+
+    Attributes:
+        anew: cut it even where its files are there, as one of them turned out to be damaged.
+    """
 
     position: int
     col: int
@@ -34,6 +41,7 @@ class CutJob:
     grid: Grid
     tags: dict[str, str]
     encoding: str = STRETCH
+    anew: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,7 @@ class Outcome:
         mine_share: of the valid pixels; None without mask.
         sums: over the chip's pixels; None without chip.
         ground: what the chip's valid pixels cover, EPSG:3857; None without chip, and where all are valid.
+        damage: what cannot be read, of a window that is ``DAMAGED``.
     """
 
     position: int
@@ -83,6 +92,7 @@ class Outcome:
     mine_share: float | None = None
     sums: BandSums | None = field(default=None, compare=False)
     ground: shapely.Polygon | shapely.MultiPolygon | None = None
+    damage: DamagedFile | None = None
 
 
 def cut_batch(jobs: list[CutJob]) -> list[Outcome]:
@@ -91,9 +101,22 @@ def cut_batch(jobs: list[CutJob]) -> list[Outcome]:
 
 
 def cut(job: CutJob) -> Outcome:
-    """Read a window, write its mask and its chip; a window that has both is only measured."""
-    if job.chip.exists() and (job.mask is None or job.mask.exists()):
-        return _outcome(job, read_chip(job.chip), None if job.mask is None else read_mask(job.mask))
+    """Read a window, write its mask and its chip; a window that has both is only measured.
+
+    Where one of these files, or one that the imagery is read from, turns out to be damaged, the outcome says so.
+    """
+    try:
+        there = not job.anew and job.chip.exists() and (job.mask is None or job.mask.exists())
+        return _measure(job) if there else _cut(job)
+    except DamagedFile as damage:
+        return Outcome(job.position, DAMAGED, damage=damage)
+
+
+def _measure(job: CutJob) -> Outcome:
+    return _outcome(job, read_chip(job.chip), None if job.mask is None else read_mask(job.mask))
+
+
+def _cut(job: CutJob) -> Outcome:
     pixels = job.reader.read(job.col, job.row, job.side_px)
     valid_share = float(pixels.valid.mean())
     if valid_share < LEAST_VALID:

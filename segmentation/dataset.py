@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -17,6 +18,7 @@ import shapely
 
 from segmentation.chips import STRETCH
 from segmentation.cutting import BandSums, CutJob, Outcome, cut_batch
+from segmentation.errors import DamagedFile
 from segmentation.grid import CRS, QUAD_PX, Windows
 from segmentation.imagery import ImagerySource, Prepared
 from segmentation.progress import Bar, progress
@@ -24,6 +26,8 @@ from segmentation.quads import reading_order
 from segmentation.windows import TOO_LITTLE_DATA, as_windows, read_windows
 from segmentation.workers import worker_pool
 from segmentation.workspace import YearFolder
+
+log = logging.getLogger(__name__)
 
 # Batches under way for each worker: enough to keep it busy, few enough to keep memory flat.
 _AHEAD = 4
@@ -68,23 +72,16 @@ def cut_windows(
     """
     outcomes = _too_little_before(plan, folder)
     todo = np.flatnonzero(_uncut(plan, folder, labels is not None, outcomes))
-    order = todo[reading_order(as_windows(plan.iloc[todo]))]
-    windows = as_windows(plan.iloc[order])
-    jobs = _Jobs(plan, source, folder, labels, encoding)
     settled = {outcome.position for outcome in outcomes} | set(todo.tolist())
     cut_before = [position for position in range(len(plan)) if position not in settled]
-    with _Crew(workers, source) as crew, progress(total=len(plan), desc="chips", unit="chip", quiet=quiet) as bar:
-        bar.update(len(outcomes))
-        for start in range(0, len(cut_before), _MEASURED_TOGETHER):
-            crew.cut([jobs.of(position) for position in cut_before[start : start + _MEASURED_TOGETHER]], [], bar)
-        for batch in _by_quad(source.prepare(windows), windows):
-            lost = [Outcome(int(order[item.position]), item.problem) for item in batch if item.problem]
-            outcomes += lost
-            bar.update(len(lost))
-            ready = [item.position for item in batch if not item.problem]
-            if ready:
-                crew.cut([jobs.of(int(order[position])) for position in ready], ready, bar)
-        outcomes += crew.outcomes()
+    cutter = _Cutter(_Jobs(plan, source, folder, labels, encoding), plan, source, workers)
+    try:
+        with progress(total=len(plan), desc="chips", unit="chip", quiet=quiet) as bar:
+            bar.update(len(outcomes))
+            outcomes += cutter.cut(todo, cut_before, bar)
+        outcomes = _mended(outcomes, cutter, source, quiet)
+    finally:
+        source.close()
     outcomes.sort(key=lambda outcome: outcome.position)
     done = plan.assign(
         status=[outcome.status for outcome in outcomes],
@@ -100,6 +97,28 @@ def _ground(plan: gpd.GeoDataFrame, outcomes: list[Outcome]) -> gpd.GeoDataFrame
     partly = [outcome for outcome in outcomes if outcome.ground is not None]
     names = plan["id"].to_numpy()[[outcome.position for outcome in partly]]
     return gpd.GeoDataFrame({"id": names}, geometry=[outcome.ground for outcome in partly], crs=CRS)
+
+
+def _mended(outcomes: list[Outcome], cutter: _Cutter, source: ImagerySource, quiet: bool) -> list[Outcome]:
+    """The outcomes, with those windows cut anew of which some file turned out to be damaged.
+
+    Raises:
+        DamagedFile: what was made again is damaged as well.
+    """
+    damaged = [outcome for outcome in outcomes if outcome.damage]
+    if not damaged:
+        return outcomes
+    for path, damage in {outcome.damage.path: outcome.damage for outcome in damaged}.items():
+        log.warning("%s is damaged (%s) and made anew", path, damage.reason)
+        source.doubt(path)
+    positions = np.array([outcome.position for outcome in damaged])
+    source.connect(cutter.windows(positions))
+    with progress(total=len(damaged), desc="damaged", unit="chip", quiet=quiet) as bar:
+        again = cutter.cut(positions, [], bar, anew=True)
+    for outcome in again:
+        if outcome.damage:
+            raise outcome.damage
+    return [outcome for outcome in outcomes if not outcome.damage] + again
 
 
 def uncut(plan: gpd.GeoDataFrame, folder: YearFolder, masks: bool) -> np.ndarray:
@@ -121,7 +140,11 @@ def _too_little_before(plan: gpd.GeoDataFrame, folder: YearFolder) -> list[Outco
     """Windows that an earlier run has found to show too little."""
     if not folder.windows.exists() or not folder.holds_chips():
         return []  # a run that cut nothing may have had other settings
-    before = read_windows(folder.windows, folder.year)
+    try:
+        before = read_windows(folder.windows, folder.year)
+    except DamagedFile as damage:
+        log.warning("%s is damaged (%s) and made anew", damage.path, damage.reason)
+        return []
     share = before.loc[before["status"] == TOO_LITTLE_DATA].set_index("id")["valid_share"].to_dict()
     return [Outcome(n, TOO_LITTLE_DATA, share[name]) for n, name in enumerate(plan["id"]) if name in share]
 
@@ -155,7 +178,7 @@ class _Jobs:
         self._polygons = None if labels is None else labels.geometry.to_crs(CRS).to_numpy()
         self._tree = None if labels is None else shapely.STRtree(self._polygons)
 
-    def of(self, position: int) -> CutJob:
+    def of(self, position: int, *, anew: bool = False) -> CutJob:
         row = self._plan.iloc[position]
         labelled = self._tree is not None
         near = self._polygons[np.sort(self._tree.query(row.geometry))] if labelled else np.array([], object)
@@ -170,8 +193,45 @@ class _Jobs:
             reader=self._reader,
             grid=self._source.grid,
             encoding=self._encoding,
+            anew=anew,
             tags={"WINDOW": row["id"], **self._tags},
         )
+
+
+class _Cutter:
+    """Has windows of a plan cut by worker processes, while the imagery of others is being prepared."""
+
+    def __init__(self, jobs: _Jobs, plan: gpd.GeoDataFrame, source: ImagerySource, workers: int):
+        self._jobs, self._plan, self._source, self._workers = jobs, plan, source, workers
+
+    def windows(self, positions: np.ndarray) -> Windows:
+        """The squares of some windows of the plan."""
+        return as_windows(self._plan.iloc[positions])
+
+    def cut(self, todo: np.ndarray, cut_before: list[int], bar: Bar, *, anew: bool = False) -> list[Outcome]:
+        """Prepare and cut windows.
+
+        Args:
+            todo: their positions in the plan.
+            cut_before: positions of windows that only have to be measured.
+            bar: to be moved on.
+            anew: cut what is there as well.
+        """
+        order = todo[reading_order(self.windows(todo))]
+        windows = self.windows(order)
+        outcomes = []
+        with _Crew(self._workers, self._source) as crew:
+            for start in range(0, len(cut_before), _MEASURED_TOGETHER):
+                some = cut_before[start : start + _MEASURED_TOGETHER]
+                crew.cut([self._jobs.of(position) for position in some], [], bar)
+            for batch in _by_quad(self._source.prepare(windows), windows):
+                lost = [Outcome(int(order[item.position]), item.problem) for item in batch if item.problem]
+                outcomes += lost
+                bar.update(len(lost))
+                ready = [item.position for item in batch if not item.problem]
+                if ready:
+                    crew.cut([self._jobs.of(int(order[position]), anew=anew) for position in ready], ready, bar)
+            return outcomes + crew.outcomes()
 
 
 class _Crew:
@@ -182,13 +242,13 @@ class _Crew:
         self._pool = worker_pool(workers)
         self._slots = BoundedSemaphore(_AHEAD * workers)
         self._futures: list[Future] = []
+        self._failed: list[BaseException] = []
 
     def __enter__(self) -> _Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
-        self._source.close()
 
     def cut(self, jobs: list[CutJob], prepared: list[int], bar: Bar) -> None:
         """Hand a batch to the next free worker; waits while too many are under way.
@@ -197,15 +257,23 @@ class _Crew:
             jobs: the windows.
             prepared: their positions in the source's ``prepare``, to be released once they are cut.
             bar: to be moved on.
+
+        Raises:
+            Exception: what an earlier batch has raised, such as that the disk is full.
         """
 
         def end(future: Future) -> None:
+            failure = None if future.cancelled() else future.exception()
+            if failure is not None:
+                self._failed.append(failure)
             self._slots.release()
             bar.update(len(jobs))
-            if not future.cancelled() and future.exception() is None:
+            if not future.cancelled() and failure is None:
                 self._source.release(prepared)
 
         self._slots.acquire()
+        if self._failed:
+            raise self._failed[0]
         future = self._pool.submit(cut_batch, jobs)
         future.add_done_callback(end)
         self._futures.append(future)

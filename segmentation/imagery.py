@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import geopandas as gpd
@@ -133,6 +134,9 @@ class ImagerySource(Protocol):
 
     def release(self, positions: Sequence[int]) -> None:
         """Windows, by their position in ``prepare``, whose pixels are not needed any more; called from any thread."""
+
+    def doubt(self, path: Path) -> None:
+        """A file that this source keeps cannot be read: ``prepare`` is to make it again."""
 
     def close(self) -> None:
         """No window will be asked for or released any more."""

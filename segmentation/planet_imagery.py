@@ -195,6 +195,10 @@ class PlanetImagery:
         )
         return Footprint(_UNIT, pieces, quads_by_window(windows, self.grid))
 
+    def doubt(self, path: Path) -> None:
+        """A file that cannot be read is fetched again."""
+        self._cache.doubt(path)
+
     def close(self) -> None:
         """Leave the record of quads in order, and discard what could not be discarded before."""
         if self._to_discard:

@@ -142,6 +142,12 @@ class PieceCache(Generic[Piece]):
         """Keep what has become known of a piece."""
         self._records.keep(self._name(piece), asdict(record))
 
+    def doubt(self, path: Path) -> None:
+        """A piece's file turned out to be damaged: it is to be fetched again."""
+        known = self._records.get(path.stem)
+        if known is not None:
+            self._records.keep(path.stem, known | {"status": FAILED, "reason": "damaged on disk", "size": 0})
+
     def tidy(self) -> None:
         """Sort the record, so that it does not depend on the order of downloads."""
         self._records.tidy()

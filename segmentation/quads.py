@@ -14,7 +14,7 @@ from rasterio.enums import Compression, Interleaving
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from segmentation.errors import PipelineError
+from segmentation.errors import DamagedFile
 from segmentation.grid import CHIP_PX, CRS, PLACE_TOLERANCE_PX, QUAD_PX, Grid, Windows, misplaced_px, quad_name
 
 # Bands of an analytic quad, 1-based: blue, green, red, near infrared and, in most, alpha.
@@ -125,7 +125,7 @@ class QuadReader:
         a chip pixel is valid where at least half of the grid pixels under it are.
 
         Raises:
-            PipelineError: a quad on disk is damaged.
+            DamagedFile: a quad on disk is.
         """
         factor = side_px // CHIP_PX
         strip = max(1, min(CHIP_PX, _STRIP_PX // (side_px * factor)))
@@ -166,7 +166,7 @@ def _read_part(path: Path, part: Window) -> tuple[np.ndarray, np.ndarray]:
             values = quad.read([RED, GREEN, BLUE, NIR], window=part)
             seen = values.any(axis=0)
     except RasterioError as error:
-        raise PipelineError(f"quad {path} is damaged ({error}); remove it and run again to fetch it anew") from None
+        raise DamagedFile(path, str(error), "remove it and run again to fetch it anew") from None
     return np.where(seen, values[:4], 0), seen
 
 

@@ -197,6 +197,9 @@ class RasterImagery:
     def release(self, positions: Sequence[int]) -> None:
         """Files stay."""
 
+    def doubt(self, path: Path) -> None:
+        """The user's own files are not made again."""
+
     def close(self) -> None:
         """Nothing is left open here."""
 

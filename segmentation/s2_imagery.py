@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from segmentation.errors import PipelineError
+from segmentation.errors import DamagedFile, PipelineError
 from segmentation.grid import CHIP_PX, CRS, HALF_WORLD_M, Grid, Windows
 from segmentation.imagery import Footprint, Forecast, Prepared
 from segmentation.progress import progress
@@ -63,7 +63,7 @@ class TileReader:
         """Read a window (grid pixels, see ``Grid``) onto 512 x 512 pixels, see ``warping.warp``.
 
         Raises:
-            PipelineError: a tile on disk is damaged.
+            DamagedFile: a tile on disk is.
         """
         cells = cells_of(Windows(*(np.array([value]) for value in (col, row, side_px))), self.grid)
         chip = self.grid.window_transform(col, row, side_px // CHIP_PX)
@@ -71,7 +71,10 @@ class TileReader:
         for names in cells.candidates:
             path = next((path for name in names if (path := self.folder / f"{name}.tif").exists()), None)
             if path is not None and not mosaic.full:
-                add_raster(mosaic, _raster(path), chip)
+                try:
+                    add_raster(mosaic, _raster(path), chip)
+                except PipelineError as error:
+                    raise DamagedFile(path, str(error), "remove it and run again to fetch it anew") from None
         return mosaic.pixels()
 
 
@@ -213,6 +216,10 @@ class Sentinel2Imagery:
 
     def release(self, positions: Sequence[int]) -> None:
         """Tiles are kept."""
+
+    def doubt(self, path: Path) -> None:
+        """A file that cannot be read is fetched again."""
+        self._cache.doubt(path)
 
     def close(self) -> None:
         """Leave the record of tiles in order."""

@@ -8,8 +8,9 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 
-from segmentation.errors import PipelineError
+from segmentation.errors import DamagedFile, PipelineError
 from segmentation.geopackage import Layer, read_metadata, write_geopackage
 from segmentation.grid import CHIP_PX, CRS, Grid, Windows, boxes
 from segmentation.imagery import Footprint
@@ -157,12 +158,17 @@ def read_windows(path: Path, year: int) -> gpd.GeoDataFrame:
 
     Raises:
         PipelineError: step 1 has not been run for this year.
+        DamagedFile: the file cannot be read.
     """
     if not path.exists():
         raise PipelineError(
             f"no windows of {year} at {path}: run segmentation_dataset_generation.py -year={year} first"
         )
-    return gpd.read_file(path, layer="windows")
+    try:
+        return gpd.read_file(path, layer="windows")
+    except (DataSourceError, DataLayerError, FeatureError) as error:
+        remedy = f"run segmentation_dataset_generation.py -year={year} again, which makes it anew"
+        raise DamagedFile(path, str(error), remedy) from None
 
 
 def read_grid(path: Path) -> Grid:

@@ -171,6 +171,10 @@ class StacImagery:
     def release(self, positions: Sequence[int]) -> None:
         """Composites stay: making them takes much longer than cutting them."""
 
+    def doubt(self, path: Path) -> None:
+        """A composite that cannot be read is made again."""
+        self._store.doubt(path)
+
     def close(self) -> None:
         """Leave the records in order, and say which scenes' metadata the pixels contradict."""
         self._store.tidy()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 # No room on the disk, beyond the user's share of it, beyond what a file may hold.
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# Databases give back what they have written when they find no more room.
+_HARDLY_ANY_BYTES = 1 << 20
 
 
 class PipelineError(Exception):
@@ -52,6 +55,18 @@ def full_disk(error: OSError, path: str | os.PathLike[str] | None = None) -> str
     place = path or error.filename
     where = f" at {place}" if place else ""
     return f"disk full{where} ({os.strerror(error.errno)}): make room, then run the same command again"
+
+
+def cannot_write(path: Path, error: Exception) -> PipelineError:
+    """What to raise where a library says in its own words that a file cannot be written.
+
+    Args:
+        path: of the file.
+        error: from the library.
+    """
+    if shutil.disk_usage(path.parent).free < _HARDLY_ANY_BYTES:
+        return DiskFull(f"disk full at {path} ({error}): make room, then run the same command again")
+    return PipelineError(f"cannot write {path}: {error}; is the disk full?")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from io import BytesIO
 from pathlib import Path
 
 import geopandas as gpd
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pyogrio
 from pyogrio.errors import DataLayerError, DataSourceError
 
-from segmentation.errors import PipelineError
+from segmentation.errors import cannot_write
 from segmentation.geopackage import DATE_COLUMNS, Layer, write_geopackage
 from segmentation.provenance import PARQUET_PREFIX
 from segmentation.workspace import whole_file
@@ -61,19 +62,22 @@ def _write_parquet(path: Path, frame: gpd.GeoDataFrame, metadata: Mapping[str, s
             }
             pq.write_table(table.replace_schema_metadata(described), partial)
     except pa.ArrowException as error:
-        raise PipelineError(f"cannot write {path}: {error}; is the disk full?") from None
+        raise cannot_write(path, error) from None
 
 
 def _write_flatgeobuf(path: Path, layer: Layer, metadata: Mapping[str, str]) -> None:
     try:
         with whole_file(path) as partial:
+            # GDAL writes all of it at closing and says nothing of a full disk: it does so in memory.
+            content = BytesIO()
             pyogrio.write_dataframe(
                 layer.frame,
-                partial,
+                content,
                 layer=layer.name,
                 driver="FlatGeobuf",
                 geometry_type=layer.geometry_type,
                 layer_metadata=dict(sorted(metadata.items())) or None,
             )
+            partial.write_bytes(content.getbuffer())
     except (DataSourceError, DataLayerError) as error:
-        raise PipelineError(f"cannot write {path}: {error}; is the disk full?") from None
+        raise cannot_write(path, error) from None

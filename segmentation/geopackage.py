@@ -19,7 +19,7 @@ import pyogrio
 import shapely
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
 
-from segmentation.errors import PipelineError
+from segmentation.errors import PipelineError, cannot_write
 from segmentation.workspace import whole_file
 
 if TYPE_CHECKING:
@@ -148,16 +148,19 @@ def write_geopackage(path: Path, layers: Iterable[Layer], metadata: Mapping[str,
     """
     metadata = dict(sorted((metadata or {}).items()))
     styles: dict[str, str] = {}
+    rows: dict[str, int] = {}
     with whole_file(path) as partial:
         try:
             with _gdal_options():
                 for _, portions in groupby(layers, key=lambda layer: layer.name):
-                    first = _write_layer(partial, portions, metadata)
+                    first, count = _write_layer(partial, portions, metadata)
+                    rows[first.name] = rows.get(first.name, 0) + count
                     if first.style:
                         styles[first.name] = first.style
             _write_styles(partial, styles)
+            _check_whole(partial, rows)
         except (*_CANNOT_WRITE, sqlite3.Error) as error:
-            raise PipelineError(f"cannot write {path}: {error}; is the disk full?") from None
+            raise cannot_write(path, error) from None
         finally:
             _remove_companions(partial)
         # A file that is open in QGIS has a write-ahead log beside it, not to be replayed into this one.
@@ -179,15 +182,33 @@ def read_metadata(path: Path) -> dict[str, str]:
     return {name: text for name, text in stored.items() if name not in _GDAL_ITEMS}
 
 
-def _write_layer(path: Path, portions: Iterator[Layer], metadata: dict[str, str]) -> Layer:
-    """Write what comes as one layer, portion by portion, and give the first one back."""
+def _check_whole(path: Path, rows: Mapping[str, int]) -> None:
+    """Make sure that a new file holds the rows of all layers: GDAL does not say what it could not write at the end.
+
+    Raises:
+        sqlite3.Error: it does not.
+    """
+    with closing(sqlite3.connect(path)) as database:
+        [pages], [page_bytes] = (database.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "page_size"))
+        if pages * page_bytes != path.stat().st_size:
+            raise sqlite3.DatabaseError(f"it has {path.stat().st_size} of {pages * page_bytes} bytes")
+        for layer, expected in rows.items():
+            quoted = layer.replace('"', '""')
+            [found] = database.execute(f'SELECT count(*) FROM "{quoted}"').fetchone()
+            if found != expected:
+                raise sqlite3.DatabaseError(f"layer {layer} has {found} of {expected} rows")
+
+
+def _write_layer(path: Path, portions: Iterator[Layer], metadata: dict[str, str]) -> tuple[Layer, int]:
+    """Write what comes as one layer, portion by portion; the first one, and the number of rows of all."""
     # Not GeoDataFrame.to_file: pandas has no column type for days without a time, so it writes no OGR dates.
     import pyarrow as pa
 
     first = next(portions)
     start = _encoded(first, slice(0))
     failures: list[BaseException] = []
-    batches = _noting(failures, (batch for layer in chain([first], portions) for batch in _batches(layer)))
+    count = [0]
+    batches = _noting(failures, _counting(count, (b for layer in chain([first], portions) for b in _batches(layer))))
     description = "\n".join(f"{name}: {text}" for name, text in metadata.items())
     try:
         pyogrio.write_arrow(
@@ -209,7 +230,14 @@ def _write_layer(path: Path, portions: Iterator[Layer], metadata: dict[str, str]
         if failures:
             raise failures[0] from None
         raise
-    return first
+    return first, count[0]
+
+
+def _counting(count: list[int], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same batches; ``count`` holds the number of rows so far."""
+    for batch in batches:
+        count[0] += batch.num_rows
+        yield batch
 
 
 def _noting(failures: list[BaseException], items: Iterator[_Item]) -> Iterator[_Item]:

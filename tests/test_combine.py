@@ -302,6 +302,18 @@ def test_the_file_says_what_it_is_made_from(tmp_path, vector_file):
     assert str(tmp_path) not in "".join(told.values())
 
 
+def test_two_layers_of_one_file_are_united(tmp_path):
+    path = tmp_path / "both.gpkg"
+    for layer, shapes in {"maus": [square(0, 0), FAR], "tang": [square(0.5, 0)]}.items():
+        gpd.GeoDataFrame(geometry=shapes, crs="EPSG:4326").to_file(path, layer=layer)
+    assert command(f"{path}:maus", f"{path}:tang", tmp_path / "out.gpkg") == cli.DONE
+    assert sorted(gpd.read_file(tmp_path / "out.gpkg")["source"]) == [BOTH, MAUS]
+    told = read_metadata(tmp_path / "out.gpkg")
+    assert (told["maus"], told["tang_werner"]) == ("both.gpkg:maus: 2 of 2 polygons", "both.gpkg:tang: 1 of 1 polygons")
+    with pytest.raises(PipelineError, match="both.gpkg:maus is given twice"):
+        command(f"{path}:maus", f"{path}:maus", tmp_path / "again.gpkg")
+
+
 def test_the_account_adds_up(tmp_path, vector_file, rng, capsys):
     files = vector_file(blobs(rng, 300, 0.1), "m.gpkg"), vector_file(blobs(rng, 500, 0.1), "t.gpkg")
     command(*files, tmp_path / "out.gpkg")

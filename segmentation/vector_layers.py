@@ -59,8 +59,12 @@ def read_layer(
     """
     if (kind := _arrow_format(path)) is not None:
         return _read_arrow(path, kind, layer, name, columns)
-    options = _TABLE_OPTIONS if path.suffix.lower() in _TABLES else {}
-    layer = _the_layer(path, layer, name) if not options else None
+    options = {}
+    if path.suffix.lower() in _TABLES:
+        _refuse_choice(layer, name)
+        options = _TABLE_OPTIONS
+    else:
+        layer = _the_layer(path, layer, name)
     if path.suffix.lower() == ".shp":
         encoding = encoding or table_encoding(path)
     found = _decoded(lambda code: pyogrio.read_info(path, layer=layer, encoding=code, **options), encoding, name)
@@ -95,8 +99,7 @@ def _read_arrow(path: Path, kind: str, layer: str | None, name: VectorName, colu
     import pyarrow as pa
     from pyarrow import dataset
 
-    if layer is not None:
-        raise PipelineError(f"{name.path} has no layers to choose from: leave out ':{layer}'")
+    _refuse_choice(layer, name)
     try:
         schema = dataset.dataset(path, format=kind).schema
         described = json.loads((schema.metadata or {}).get(b"geo", b"{}"))
@@ -107,8 +110,13 @@ def _read_arrow(path: Path, kind: str, layer: str | None, name: VectorName, colu
         wanted = [field for field in fields if field.lower() in columns]
         read = gpd.read_parquet if kind == "parquet" else gpd.read_feather
         return Contents(read(path, columns=[*wanted, geometry]), fields)
-    except (pa.ArrowException, KeyError) as error:
+    except (pa.ArrowException, KeyError, TypeError) as error:
         raise PipelineError(f"{name} cannot be read as Geo{kind}: {str(error).splitlines()[0]}") from None
+
+
+def _refuse_choice(layer: str | None, name: VectorName) -> None:
+    if layer is not None:
+        raise PipelineError(f"{name.path} has no layers to choose from: leave out ':{layer}'")
 
 
 def _the_layer(path: Path, layer: str | None, name: VectorName) -> str:
@@ -141,8 +149,9 @@ def _count_polygons(path: Path, layer: str, kind: str) -> int:
     """How many features of a layer are areas; looked up one by one where the layer does not say what it holds."""
     if any(word in kind for word in _DECLARED_AREAS):
         return int(pyogrio.read_info(path, layer=layer, force_feature_count=True, encoding=_FALLBACK)["features"])
-    shapes = pyogrio.read_dataframe(path, layer=layer, columns=[], on_invalid="fix").geometry.to_numpy()
-    return int(_holds_area(shapes).sum())
+    # Neither texts nor the names of columns matter here: the fallback takes any bytes.
+    frame = pyogrio.read_dataframe(path, layer=layer, columns=[], encoding=_FALLBACK, on_invalid="fix")
+    return int(_holds_area(frame.geometry.to_numpy()).sum())
 
 
 def _holds_area(shapes: np.ndarray) -> np.ndarray:

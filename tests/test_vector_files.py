@@ -347,6 +347,7 @@ def test_numbers_that_cannot_be_of_their_crs_are_refused(tmp_path, shape, crs, m
 def test_tables_with_outlines_are_read_once_they_say_their_crs(tmp_path):
     (tmp_path / "p.csv").write_text(f'id,geometry\npit,"{A.wkt}"\n')
     refused(tmp_path / "p.csv", "does not say its CRS")
+    refused(tmp_path / "p.csv:mines", "no layers to choose from")
     (tmp_path / "p.prj").write_text(frame(A).crs.to_wkt("WKT1_GDAL"))
     assert read_vector(tmp_path / "p.csv").geometry.tolist() == [A]
 

@@ -157,7 +157,7 @@ def read_windows(path: Path, year: int) -> gpd.GeoDataFrame:
     """The windows of a year, as step 1 left them.
 
     Raises:
-        PipelineError: step 1 has not been run for this year.
+        PipelineError: step 1 has not been run for this year, or the file is none of step 1.
         DamagedFile: the file cannot be read.
     """
     if not path.exists():
@@ -166,7 +166,9 @@ def read_windows(path: Path, year: int) -> gpd.GeoDataFrame:
         )
     try:
         return gpd.read_file(path, layer="windows")
-    except (DataSourceError, DataLayerError, FeatureError) as error:
+    except DataLayerError as error:
+        raise PipelineError(f"cannot read the windows of {year} from {path}: {error}") from None
+    except (DataSourceError, FeatureError) as error:
         remedy = f"run segmentation_dataset_generation.py -year={year} again, which makes it anew"
         raise DamagedFile(path, str(error), remedy) from None
 

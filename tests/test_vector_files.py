@@ -1,7 +1,9 @@
 """Vector files as users bring them: zipped, of many layers, half copied, in odd encodings and CRSs."""
 
+import math
 import shutil
 import sqlite3
+import struct
 import warnings
 import zipfile
 from contextlib import closing
@@ -359,6 +361,18 @@ def test_a_ring_that_is_not_closed_does_not_cost_the_file(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # GDAL speaks of it as well
         assert read_polygons(tmp_path / "p.geojson").all.geometry[0].equals(A)
+
+
+def test_curves_are_read_as_areas(tmp_path):
+    """A circle as a CURVEPOLYGON of one CIRCULARSTRING, which shapely does not know."""
+    frame(A).to_file(tmp_path / "p.gpkg")
+    ring = [(-57.0, -6.0), (-56.99, -5.99), (-56.98, -6.0), (-56.99, -6.01), (-57.0, -6.0)]
+    arcs = struct.pack("<BII", 1, 8, len(ring)) + b"".join(struct.pack("<dd", *point) for point in ring)
+    blob = struct.pack("<2sBBi", b"GP", 0, 1, 4326) + struct.pack("<BII", 1, 10, 1) + arcs
+    with without_triggers(tmp_path / "p.gpkg") as database, database:
+        database.execute("UPDATE p SET geom = ?", (blob,))
+    found = read_polygons(tmp_path / "p.gpkg").all.geometry
+    assert found.area.tolist() == pytest.approx([math.pi * 0.01**2], rel=1e-3)
 
 
 def test_a_geopackage_that_qgis_has_open_is_read(tmp_path):

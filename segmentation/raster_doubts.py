@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from rasterio import Affine
 
 from segmentation.chips import BAND_SCALES
 from segmentation.errors import PipelineError
 from segmentation.raster_content import Content
 from segmentation.rasters import COLOURS, SAY_THE_SCALE, Raster
+from segmentation.warping import values_under
 
 # Share of a file's pixels that, all alike in all bands, look like fill.
 LEAST_FILL = 0.01
@@ -67,20 +69,45 @@ def require_reflectance(contents: Mapping[Path, Content], rasters: Mapping[Path,
         )
 
 
-def warn_of_fill(contents: Mapping[Path, Content], rasters: Mapping[Path, Raster]) -> None:
-    """Say which files have pixels that look like fill and count as ground."""
+def larger_shares(fills: Mapping[float, float], raster: Raster, chips: Sequence[Affine]) -> dict[float, float]:
+    """Shares of a file's pixels that are alike in all bands, by value: of all of it or under some chips, the larger.
+
+    Args:
+        fills: the shares of all of it, see ``Content``.
+        raster: the file.
+        chips: their transforms, EPSG:3857.
+    """
+    alike, data = dict.fromkeys(fills, 0), 0
+    for chip in chips:
+        values, seen = values_under(raster, chip)
+        data += int(seen.sum())
+        for value in fills:
+            alike[value] += int(((values == np.float32(value)).all(axis=0) & seen).sum())
+    return {value: max(share, alike[value] / max(data, 1)) for value, share in fills.items()}
+
+
+def warn_of_fill(
+    shares: Mapping[Path, Mapping[float, float]], contents: Mapping[Path, Content], rasters: Mapping[Path, Raster]
+) -> None:
+    """Say which files have pixels that look like fill and count as ground.
+
+    Args:
+        shares: by file and value, of pixels that have it in all bands, see ``larger_shares``.
+        contents: by file.
+        rasters: by file.
+    """
     found: dict[float, dict[Path, float]] = defaultdict(dict)
-    for path, content in contents.items():
-        for value, share in content.fills.items():
-            if share >= LEAST_FILL and _looks_like_fill(value, content, rasters[path]):
+    for path, by_value in shares.items():
+        for value, share in by_value.items():
+            if share >= LEAST_FILL and _looks_like_fill(value, contents[path], rasters[path]):
                 found[value][path] = share
-    for value, shares in found.items():
-        said = {number for path in shares for number in rasters[path].no_data}
+    for value, files in found.items():
+        said = {number for path in files for number in rasters[path].no_data}
         word = f"no data is {' or '.join(f'{number:g}' for number in sorted(said))} there" if said else "none says so"
         log.warning(
             "%d of %d files have pixels that are %g in all bands and count as ground (%s of the pixels); "
             "if they show nothing, say so with --nodata %g (%s)",
-            *(len(shares), len(contents), value, _listed(shares, "{:.0%}"), value, word),
+            *(len(files), len(contents), value, _listed(files, "{:.0%}"), value, word),
         )
 
 

@@ -12,6 +12,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
+from rasterio import Affine
 
 from segmentation.errors import PipelineError
 from segmentation.grid import CHIP_PX, CRS, Grid, Windows, boxes, mercator_to_lonlat
@@ -20,13 +21,15 @@ from segmentation.progress import progress
 from segmentation.quad_cache import COVERED, NOT_COVERED
 from segmentation.quads import Pixels
 from segmentation.raster_content import Content, examine
-from segmentation.raster_doubts import require_reflectance, warn_of_fill
+from segmentation.raster_doubts import larger_shares, require_reflectance, warn_of_fill
 from segmentation.raster_files import find_files, require_one_kind
 from segmentation.rasters import COLOURS, Raster, Reflectance, describe, nearest_level, placed, read_layout
 from segmentation.warping import Mosaic, add_raster
 
 _UNIT = "file"
 _NAMED = 3
+# Windows under which files are looked at before anything is cut, all files together; one of each file at least.
+_LOOKED_AT = 64
 _AS_DESCRIBED = "as the files say"
 
 
@@ -182,7 +185,24 @@ class RasterImagery:
         rasters = {self._rasters[file].path: self._rasters[file] for file in used}
         contents = {self._rasters[file].path: self._contents[file] for file in used}
         require_reflectance(contents, rasters)
-        warn_of_fill(contents, rasters)
+        shares = {path: content.fills for path, content in contents.items()}
+        for file, chips in self._chips_to_look_at(windows, touched).items():
+            path = self._rasters[file].path
+            shares[path] = larger_shares(shares[path], self._rasters[file], chips)
+        warn_of_fill(shares, contents, rasters)
+
+    def _chips_to_look_at(self, windows: Windows, touched: pd.DataFrame) -> dict[int, list[Affine]]:
+        """By file, the transforms of some chips that it touches, spread evenly: what lies under them matters most."""
+        by_file = touched.groupby("file")["window"]
+        each = max(1, _LOOKED_AT // max(by_file.ngroups, 1))
+        chips = {}
+        for file, positions in by_file:
+            some = positions.to_numpy()[:: -(-len(positions) // each)].tolist()
+            chips[file] = [
+                self.grid.window_transform(windows.col[at], windows.row[at], windows.side_px[at] // CHIP_PX)
+                for at in some
+            ]
+        return chips
 
     def prepare(self, windows: Windows) -> Iterator[Prepared]:
         """Every window at once; those that no file touches are not covered."""

@@ -133,6 +133,37 @@ def warp(
     return np.where(share > 0, warped, 0), share
 
 
+def values_under(raster: Raster, chip: Affine, most_px: int = 1024) -> tuple[np.ndarray, np.ndarray]:
+    """What a file holds under a chip, unwarped: under its middle, where that would be very much.
+
+    Args:
+        raster: the file.
+        chip: transform of the chip, EPSG:3857.
+        most_px: rows and columns of the file to read, at most.
+
+    Returns:
+        As ``raster_values.read_values``, (bands, h, w) and (h, w); h or w is 0 where the file does not reach.
+
+    Raises:
+        PipelineError: the file cannot be read.
+    """
+    try:
+        file = open_raster(raster.path, raster.path.stat().st_mtime_ns)
+        window, _ = _under(file, chip, CHIP_PX, _pixels_across(file, chip))
+        if window is None:
+            return np.zeros((len(raster.bands), 0, 0), "float32"), np.zeros((0, 0), bool)
+        width, height = min(window.width, most_px), min(window.height, most_px)
+        left, top = window.col_off + (window.width - width) // 2, window.row_off + (window.height - height) // 2
+        right, bottom = min(left + width, file.width), min(top + height, file.height)
+        left, top = max(left, 0), max(top, 0)
+        inside = Window(left, top, max(right - left, 0), max(bottom - top, 0))
+        if not (inside.width and inside.height):
+            return np.zeros((len(raster.bands), 0, 0), "float32"), np.zeros((0, 0), bool)
+        return read_values(file, raster, inside)
+    except UNREADABLE as error:
+        raise PipelineError(f"{raster.path} cannot be read ({error}); repair or remove it and run again") from None
+
+
 @lru_cache(maxsize=_OPEN_FILES)
 def open_raster(path: Path, modified_ns: int) -> rasterio.DatasetReader:
     """An open file, kept for the next windows: they come ordered by place."""

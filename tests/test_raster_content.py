@@ -36,7 +36,7 @@ def judged(path, **told):
     raster, _ = describe(path, **told)
     contents = {path: examine(raster)}
     require_reflectance(contents, {path: raster})
-    warn_of_fill(contents, {path: raster})
+    warn_of_fill({path: contents[path].fills}, contents, {path: raster})
     return contents[path]
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pickle
+import re
 import shutil
 
 import numpy as np
@@ -11,6 +12,7 @@ import rasterio
 from conftest import AMAZON_COL, AMAZON_ROW, paint
 from own_rasters import bell, bell_raster, mercator, pixel_centres, write_raster
 from rasterio import Affine
+from rasterio.windows import Window
 
 from segmentation.chips import PUBLISHED, encode
 from segmentation.errors import PipelineError
@@ -356,6 +358,23 @@ def test_a_year_of_an_earlier_version_goes_on_while_its_files_keep_their_times(t
     )
     os.utime(path, (1, 1))
     assert RasterImagery([path], quiet=True, kept=kept).settings()["files"] != kept["files"]
+
+
+def test_fill_under_windows_is_said_however_little_of_the_file_it_is(tmp_path, caplog):
+    path = patch(tmp_path / "in" / "a.tif", 1000, size=2100)
+    source = RasterImagery([path], quiet=True)
+    col, row, side = window_at(source)
+    source.connect(Windows(*(np.array([value]) for value in (col, row, side))))
+    assert not caplog.messages
+    with rasterio.open(path, "r+") as file:
+        file.write(np.zeros((3, 150, 150), "uint16"), window=Window(1000, 1000, 150, 150))  # 0.5 % of the file
+    source = RasterImagery([path], quiet=True)
+    source.connect(Windows(*(np.array([value]) for value in (col, row, side))))
+    (message,) = caplog.messages
+    assert re.search(
+        r"1 of 1 files have pixels that are 0 in all bands and count as ground .a.tif [789]% of", message
+    ), message
+    assert "--nodata 0" in message
 
 
 def test_files_that_touch_no_window_of_a_new_year_are_one_line(tmp_path):

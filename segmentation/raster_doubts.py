@@ -13,14 +13,15 @@ from rasterio import Affine
 from segmentation.chips import BAND_SCALES
 from segmentation.errors import PipelineError
 from segmentation.raster_content import Content
-from segmentation.rasters import COLOURS, SAY_THE_SCALE, Raster
+from segmentation.raster_files import Layout
+from segmentation.rasters import BRIGHTEST, COLOURS, SAY_THE_SCALE, Raster, colour_called
 from segmentation.warping import values_under
 
 # Share of a file's pixels that, all alike in all bands, look like fill.
 LEAST_FILL = 0.01
-# Reflectance of ground and cloud is 0 to little more than 1.
-TOO_BRIGHT, _TOO_DARK = 2.0, 0.002
-_IMPOSSIBLE = (-0.05, TOO_BRIGHT)
+# No landscape is darker than this all over.
+_TOO_DARK = 0.002
+_POSSIBLE = (-0.05, BRIGHTEST)
 # Every landscape has something brighter than this in one band at least, but open water may not.
 _DARK = 0.03
 # Reflectance that chips show as white, in the visible.
@@ -45,8 +46,8 @@ def require_reflectance(contents: Mapping[Path, Content], rasters: Mapping[Path,
         _, middle, bright = content.percentiles
         band = int(np.argmax(middle))
         brightest = float(bright.max())
-        if middle[band] > TOO_BRIGHT or brightest < max(_TOO_DARK, _reach(content, rasters[path])):
-            how = "white" if middle[band] > TOO_BRIGHT else "black"
+        if middle[band] > BRIGHTEST or brightest < max(_TOO_DARK, _reach(content, rasters[path])):
+            how = "white" if middle[band] > BRIGHTEST else "black"
             raise PipelineError(
                 f"{path} would be {how} all over: its {COLOURS[band]} band would have a reflectance of "
                 f"{middle[band]:.3g} (the median) by {rasters[path].reflectance(band)}; "
@@ -111,12 +112,29 @@ def warn_of_fill(
         )
 
 
+def warn_of_other_bands(rasters: Sequence[Raster], layouts: Mapping[Path, Layout]) -> None:
+    """Say where the bands that the user has chosen are, by the files' own word, of other colours.
+
+    Args:
+        rasters: the files, with the chosen bands.
+        layouts: by file.
+    """
+    found = []
+    for raster in rasters:
+        for colour, band in zip(COLOURS, raster.bands, strict=False):
+            description = layouts[raster.path].descriptions[band - 1]
+            if colour_called(description) not in {None, colour}:
+                found.append(f"band {band} of {raster.path.name}, taken for {colour}, is {description!r}")
+    if found:
+        log.warning("--bands contradicts what files say of %d bands: %s", len(found), "; ".join(found[:_NAMED]))
+
+
 def _looks_like_fill(value: float, content: Content, raster: Raster) -> bool:
     """Whether a value is more likely no data than light: 0, what a type ends with, or no possible reflectance."""
     kind = np.dtype(content.dtype)
     ends = {np.iinfo(kind).min, np.iinfo(kind).max} if kind.kind in "iu" else set()
     reflectance = value * raster.scales[0] + raster.offsets[0]
-    return value == 0 or value in ends or not _IMPOSSIBLE[0] <= reflectance <= _IMPOSSIBLE[1]
+    return value == 0 or value in ends or not _POSSIBLE[0] <= reflectance <= _POSSIBLE[1]
 
 
 def _reach(content: Content, raster: Raster) -> float:

@@ -21,7 +21,7 @@ from segmentation.progress import progress
 from segmentation.quad_cache import COVERED, NOT_COVERED
 from segmentation.quads import Pixels
 from segmentation.raster_content import Content, examine
-from segmentation.raster_doubts import larger_shares, require_reflectance, warn_of_fill
+from segmentation.raster_doubts import larger_shares, require_reflectance, warn_of_fill, warn_of_other_bands
 from segmentation.raster_files import find_files, require_one_kind
 from segmentation.rasters import COLOURS, Raster, Reflectance, describe, nearest_level, placed, read_layout
 from segmentation.warping import Mosaic, add_raster
@@ -108,6 +108,8 @@ class RasterImagery:
                 described.append(describe(path, bands, reflectance, no_data))
                 bar.update()
         self._rasters = tuple(raster for raster, _ in described)
+        if bands:
+            warn_of_other_bands(self._rasters, layouts)
         places = [place for _, place in described]
         _require_same_bands(self._rasters)
         finest = min(place.pixel_3857_m for place in places)

@@ -47,6 +47,8 @@ _WHOLE_NUMBER_LIMITS = {0, 255, 65535, -32768, 32767}
 
 # Values are reflectance, percent of it, or more of them: no scale is larger than this.
 LARGEST_SCALE = 1.0
+# Reflectance of the brightest cloud is little more than 1.
+BRIGHTEST = 2.0
 SAY_THE_SCALE = (
     "say it with --reflectance-scale (0.0001 where they are reflectance x 10,000, 1 where they are reflectance)"
 )
@@ -121,6 +123,7 @@ def read_layout(path: Path) -> Layout:
     """
     try:
         with opened(path) as file:
+            _require_one_image(file)
             return Layout.of(file)
     except UNREADABLE as error:
         raise _unreadable(path, error) from None
@@ -159,8 +162,11 @@ def _described(
     no_data: float | None,
 ) -> tuple[Raster, Place]:
     """See ``describe``."""
+    _require_one_image(file)
     _require_place(file)
-    chosen = _named(file, bands) if bands else _recognised(file)
+    chosen = _named(file, bands) if bands else None
+    _refuse_tables(file, chosen or file.indexes)
+    chosen = chosen or _recognised(file)
     _require_numbers(file, chosen)
     scales, offsets = _reflectance(file, chosen, reflectance)
     outline = outline_of(file.crs, file.transform, file.width, file.height)
@@ -171,6 +177,7 @@ def _described(
     alpha = _alpha(file, chosen)
     values = _no_data(file, chosen, alpha, no_data)
     dtypes = [file.dtypes[band - 1] for band in chosen]
+    reflectances = [Reflectance(*both) for both in zip(scales, offsets, strict=True)]
     raster = Raster(
         path=path,
         bands=chosen,
@@ -178,7 +185,7 @@ def _described(
         offsets=offsets,
         alpha=alpha,
         no_data=values,
-        all_bands=all(map(_light_can_give, values, dtypes)),
+        all_bands=all(map(_light_can_give, values, dtypes, reflectances)),
         masked=_has_mask(file, chosen),
     )
     return raster, Place(outline, float(np.sqrt(outline.area / (file.width * file.height))))
@@ -215,6 +222,11 @@ def placed(outlines: Sequence[shapely.Polygon]) -> tuple[np.ndarray, np.ndarray]
     return position, copies[position, turn]
 
 
+def colour_called(description: str) -> str | None:
+    """The colour (see ``COLOURS``) that a band's description names, None for any other."""
+    return next((colour for colour, words in _CALLED.items() if _plain(description) in words), None)
+
+
 def nearest_level(pixel_3857_m: float) -> int:
     """The level of the grid whose pixels are nearest in size: 15 for Planet's quads, 14 for 10 m."""
     return max(0, round(np.log2(Grid(0).pixel_m / pixel_3857_m)))
@@ -232,6 +244,19 @@ def opened(path: Path) -> Iterator[rasterio.DatasetReader]:
 
 def _unreadable(path: Path, error: Exception) -> PipelineError:
     return PipelineError(f"{path} cannot be read as a raster: {' '.join(str(error).split())}")
+
+
+def _require_one_image(file: rasterio.DatasetReader) -> None:
+    """Make sure that a file holds one image: of several, the first would be read without a word.
+
+    Raises:
+        PipelineError: it holds several; the message says how to choose.
+    """
+    if file.subdatasets:
+        raise PipelineError(
+            f"{file.name} holds {len(file.subdatasets)} images ({', '.join(file.subdatasets[:2])}, ...); "
+            "write the right one to a file of its own (gdal_translate)"
+        )
 
 
 def _require_place(file: rasterio.DatasetReader) -> None:
@@ -274,6 +299,20 @@ def _require_numbers(file: rasterio.DatasetReader, bands: Sequence[int]) -> None
         raise PipelineError(f"{file.name} holds {strange[0]} numbers; imagery has whole or decimal ones")
 
 
+def _refuse_tables(file: rasterio.DatasetReader, bands: Sequence[int]) -> None:
+    """Make sure that bands hold brightness, not numbers of colours.
+
+    Raises:
+        PipelineError: a band has a table of colours; the message says what would help.
+    """
+    tables = [band for band in bands if file.colorinterp[band - 1] == ColorInterp.palette]
+    if tables:
+        raise PipelineError(
+            f"{file.name}: band {tables[0]} holds numbers of colours in a table (a palette), no brightness; "
+            "write its colours out (gdal_translate -expand rgb) or, better, export the imagery without a table"
+        )
+
+
 def _no_data(
     file: rasterio.DatasetReader, bands: Sequence[int], alpha: int | None, given: float | None
 ) -> tuple[float | None, ...]:
@@ -301,12 +340,12 @@ def _require_possible(file: rasterio.DatasetReader, value: float, dtype: str) ->
         )
 
 
-def _light_can_give(value: float | None, dtype: str) -> bool:
-    """Whether a value that means no data is also what a very dark or saturated band has."""
+def _light_can_give(value: float, dtype: str, reflectance: Reflectance) -> bool:
+    """Whether a value that means no data is also what some ground, or a very dark or saturated band, has."""
     limits = _WHOLE_NUMBER_LIMITS
     if np.dtype(dtype).kind in "iu":
         limits = limits | {np.iinfo(dtype).min, np.iinfo(dtype).max}
-    return value is None or value in limits
+    return value in limits or 0 <= value * reflectance.scale + reflectance.offset <= BRIGHTEST
 
 
 def _has_mask(file: rasterio.DatasetReader, bands: Sequence[int]) -> bool:

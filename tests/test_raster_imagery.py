@@ -208,6 +208,13 @@ def test_one_band_with_a_value_that_light_can_give_cuts_nothing_out(tmp_path, no
     assert high - beyond < reflectance[0].max() < high + beyond
 
 
+def test_one_band_with_a_value_that_ground_may_have_cuts_nothing_out(tmp_path):
+    path = patch(tmp_path / "a.tif", 3000, hole=10_000, nodata=10_000)
+    with rasterio.open(path, "r+") as file:
+        file.write(np.full((400, 100), 10_000, "uint16"), 1, window=Window(0, 0, 100, 400))
+    assert 0.2 < chip_of([path]).valid.mean() < 0.4
+
+
 @pytest.mark.parametrize("no_data", [-9999, 1e20, -3.4028234663852886e38])
 def test_one_band_with_a_value_that_no_light_can_give_is_no_data(tmp_path, no_data):
     path = patch(tmp_path / "a.tif", 0.3, nodata=no_data, dtype="float32", scale=0.999)
@@ -393,7 +400,7 @@ def window_at(source):
     return *window_around(source.grid, *world_of(source)), CHIP_PX
 
 
-def test_files_with_and_without_near_infrared_do_not_mix(tmp_path):
+def test_files_with_and_without_near_infrared_do_not_mix(tmp_path, caplog):
     patch(tmp_path / "a.tif", 1000)
     write_raster(
         tmp_path / "b.tif", np.ones((4, 8, 8), "uint16"), Affine(10, 0, 7e5, 0, -10, 9e6), UTM, ("b", "g", "r", "nir")
@@ -401,6 +408,7 @@ def test_files_with_and_without_near_infrared_do_not_mix(tmp_path):
     with pytest.raises(PipelineError, match=r"b.tif has a near infrared band, .*a.tif has none.*--bands"):
         RasterImagery([tmp_path], quiet=True)
     assert RasterImagery([tmp_path], bands=("1", "2", "3"), quiet=True).settings()["bands"] == "red green blue"
+    assert "--bands contradicts what files say of 2 bands: band 1 of b.tif, taken for red, is 'b'" in caplog.text
 
 
 def test_a_file_that_breaks_later_is_named(tmp_path):

@@ -15,7 +15,7 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 
 from segmentation.errors import PipelineError
-from segmentation.rasters import Reflectance, describe, nearest_level, placed
+from segmentation.rasters import Reflectance, describe, nearest_level, placed, read_layout
 
 UTM = "EPSG:32721"
 HERE = Affine(10, 0, 300_000, 0, -10, 9_400_000)
@@ -157,6 +157,23 @@ def test_a_no_data_value_that_a_file_cannot_hold_is_refused(tmp_path, dtype, giv
     path = raster(tmp_path / "a.tif", 3, ("r", "g", "b"), dtype=dtype)
     with pytest.raises(PipelineError, match=message):
         describe(path, no_data=given)
+
+
+def test_of_several_images_in_a_file_none_is_taken_without_a_word(tmp_path):
+    path = raster(tmp_path / "a.tif", 3, ("r", "g", "b"))
+    raster(path, 3, ("r", "g", "b"), APPEND_SUBDATASET=True)
+    for read in (describe, read_layout):
+        with pytest.raises(PipelineError, match=r"holds 2 images \(GTIFF_DIR:1:.*gdal_translate"):
+            read(path)
+
+
+@pytest.mark.parametrize("bands", [None, ("1", "1", "1")])
+def test_numbers_of_colours_in_a_table_are_no_brightness(tmp_path, bands):
+    path = raster(tmp_path / "a.tif", 1, dtype="uint8")
+    with rasterio.open(path, "r+") as file:
+        file.write_colormap(1, {1: (200, 100, 50, 255)})
+    with pytest.raises(PipelineError, match="band 1 holds numbers of colours in a table .a palette.*-expand rgb"):
+        describe(path, bands)
 
 
 def test_complex_numbers_are_refused_not_halved(tmp_path):

@@ -15,8 +15,7 @@ import shapely
 from segmentation.errors import DiskFull, PipelineError
 from segmentation.grid import CHIP_PX, QUAD_PX, Grid, Windows, mercator_to_lonlat
 from segmentation.quad_cache import COVERED, FAILED, NOT_COVERED
-from segmentation.raster_doubts import TOO_BRIGHT
-from segmentation.rasters import SAY_THE_SCALE
+from segmentation.rasters import BRIGHTEST, SAY_THE_SCALE
 from segmentation.stac.bands import split_name
 from segmentation.stac.catalogue import Catalogue
 from segmentation.stac.composite import compose
@@ -143,7 +142,7 @@ def _require_reflectance(reflectance: np.ndarray) -> None:
     if not seen.size:
         return
     median = float(np.median(seen, axis=1).max())
-    if median > TOO_BRIGHT:
+    if median > BRIGHTEST:
         raise PipelineError(f"a median reflectance of {median:.3g} is no ground's; {SAY_THE_SCALE}")
 
 

@@ -31,7 +31,7 @@ COMPARED = (
 # What is worth a word where it differs: a source's own options, which people choose by year for good reasons.
 MENTIONED = ("quarter", "looks", "max_cloud", "assets", "catalogue", "band_choice", "reflectance_scale")
 # In what the windows of a year and the polygons made of them agree.
-OF_IMAGERY = ("imagery", "mosaic", "level", "bands", "encoding", "large windows", SYNTHETIC)
+OF_WINDOWS = ("imagery", "mosaic", "level", "bands", "encoding", "large windows", "windows", SYNTHETIC)
 
 # What it means if a file that knows of other settings is silent about one; of the rest it is not known then.
 _SILENCE = {SYNTHETIC: "no", "temporal filter": "none"}
@@ -110,9 +110,9 @@ def windows_apart(year: int, polygons: Settings, windows: Settings) -> str:
     """In what a year's windows and polygons differ, in words; empty where they may belong together."""
     if not (is_told(polygons) and is_told(windows)):
         return ""
-    both = [(name, _value(polygons, name), _value(windows, name)) for name in OF_IMAGERY]
+    both = [(name, _value(polygons, name), _value(windows, name)) for name in OF_WINDOWS]
     apart = [f"{name} {other}, not {own}" for name, own, other in both if own and other and own != other]
-    return f"the windows of {year} are of other imagery than its polygons ({', '.join(apart)})" if apart else ""
+    return f"the windows of {year} are not those of its polygons ({', '.join(apart)})" if apart else ""
 
 
 def together(made: Mapping[int, Settings]) -> dict[str, str]:

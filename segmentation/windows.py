@@ -104,6 +104,17 @@ def splits_fingerprint(plan: gpd.GeoDataFrame) -> str:
     return hashlib.sha256("\n".join(plan["id"] + " " + plan["split"]).encode()).hexdigest()
 
 
+def written_fingerprint(windows: gpd.GeoDataFrame) -> str:
+    """Which windows there are and which of them were written, in short: their numbers and the head of a SHA-256.
+
+    Polygons carry it in their metadata, so that they are not held against windows that they were not looked for in.
+    """
+    places = windows[["id", "col", "row", "side_px", "status"]].astype(str)
+    digest = hashlib.sha256("\n".join(places.agg(" ".join, axis=1)).encode()).hexdigest()
+    written = int((windows["status"] == WRITTEN).sum())
+    return f"{written:,} of {len(windows):,} written, sha256 {digest[:12]}"
+
+
 def quads_by_window(windows: Windows, grid: Grid) -> pd.DataFrame:
     """The quads that windows touch: ``window`` (its position) and ``name`` of the quad, a row a pair."""
     window, x, y = grid.quads_of(windows)
@@ -128,7 +139,7 @@ def write_windows(
         windows: from ``dataset.cut_windows``.
         footprint: from the imagery source.
         grid: of the imagery.
-        settings: of the imagery source; they become the file's metadata.
+        settings: of the imagery source; they become the file's metadata, with ``written_fingerprint``.
         ground: from ``dataset.cut_windows``: ``id`` and valid ground of the windows that are valid in part. Those
             that are valid as a whole need none, their ground is their square.
     """
@@ -150,7 +161,8 @@ def write_windows(
         Layer(f"{unit}s", footprint.pieces.rename(columns={"name": unit}), "Polygon", style="quads"),
         Layer(VALID_GROUND, ground, style="valid_ground"),
     ]
-    write_geopackage(path, layers, {key: str(value) for key, value in settings.items()})
+    metadata = {key: str(value) for key, value in settings.items()}
+    write_geopackage(path, layers, metadata | {"windows": written_fingerprint(windows)})
 
 
 def read_windows(path: Path, year: int) -> gpd.GeoDataFrame:

@@ -122,13 +122,21 @@ def test_another_season_is_worth_a_word(tmp_path):
     )
 
 
-def test_windows_of_other_imagery_than_the_polygons_are_refused(tmp_path):
+def test_windows_that_are_not_those_of_the_polygons_are_refused(tmp_path):
     path = polygons(tmp_path / "mines.gpkg", mosaic="june")
     own, other = (windows(tmp_path / f"{mosaic}.gpkg", mosaic=mosaic) for mosaic in ("june", "july"))
     assert read_making([YearInput(2016, path, own)]).mixed == ""
     with pytest.raises(PipelineError, match=r"the windows of 2016 are .*mosaic july, not june"):
         read_making([YearInput(2016, path, other)])
     assert "mosaic july" in read_making([YearInput(2016, path, other)], mixed=True).metadata["mixed"]
+
+
+def test_polygons_from_before_some_windows_were_written_are_refused(tmp_path):
+    """Windows that were fetched after the polygons were made are no places where no mine was found."""
+    path = polygons(tmp_path / "mines.gpkg", windows="9 of 10 written, sha256 0123")
+    later = windows(tmp_path / "windows.gpkg", windows="10 of 10 written, sha256 4567")
+    with pytest.raises(PipelineError, match="windows 10 of 10 written, sha256 4567, not 9 of 10 written"):
+        read_making([YearInput(2016, path, later)])
 
 
 def test_synthetic_years_are_not_joined_with_real_ones(tmp_path):

@@ -86,7 +86,7 @@ def test_windows_belong_to_the_polygons_of_their_imagery():
     assert windows_apart(2016, MADE, {"imagery": "planet", "mosaic": "june", "level": "15"}) == ""
     assert windows_apart(2016, {}, MADE) == ""
     text = windows_apart(2016, MADE, MADE | {"mosaic": "july"})
-    assert text == "the windows of 2016 are of other imagery than its polygons (mosaic july, not june)"
+    assert text == "the windows of 2016 are not those of its polygons (mosaic july, not june)"
     assert "synthetic" in windows_apart(2016, MADE, MADE | {"synthetic": INVENTED})
 
 

@@ -22,6 +22,7 @@ from segmentation.windows import (
     read_windows,
     splits_fingerprint,
     write_windows,
+    written_fingerprint,
 )
 
 GRID = Grid()
@@ -124,10 +125,19 @@ def test_what_was_seen_is_kept_and_read_again(tmp_path, plan):
     assert shapely.equals(again.geometry.values, cut.geometry.values).all()
     assert pyogrio.list_layers(path)[:2, 0].tolist() == ["windows", "quads"]
     assert read_metadata(path)["mosaic"] == "m"
+    assert read_metadata(path)["windows"].startswith("4 of 5 written, sha256 ")
     kept_ground = gpd.read_file(path, layer=VALID_GROUND)
     assert kept_ground["id"].tolist() == ["1"]
     assert kept_ground.crs == "EPSG:3857"
     assert shapely.equals(kept_ground.geometry.values, seen.geometry.values).all()
+
+
+def test_a_window_that_was_written_later_changes_the_fingerprint(plan):
+    before = plan.assign(status=[WRITTEN, NOT_COVERED, NOT_COVERED, WRITTEN, WRITTEN])
+    after = plan.assign(status=[WRITTEN, WRITTEN, NOT_COVERED, WRITTEN, WRITTEN])
+    assert written_fingerprint(before) == written_fingerprint(before.copy())
+    assert written_fingerprint(before) != written_fingerprint(after)
+    assert written_fingerprint(after) != written_fingerprint(after.assign(col=after["col"] + 1))
 
 
 def test_a_year_that_step_one_has_not_seen_is_told_what_to_do(tmp_path):

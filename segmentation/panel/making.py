@@ -73,7 +73,7 @@ def read_making(inputs: Sequence[YearInput], *, mixed: bool = False, demo: bool 
     if reason and not mixed:
         raise PipelineError(
             f"years that were made in different ways are not compared: {reason}; "
-            "make them alike, or say --mixed to join them all the same"
+            "make them alike with step 3, or say --mixed to join them all the same"
         )
     synthetic = next((made[SYNTHETIC] for made in polygons.values() if made.get(SYNTHETIC)), None)
     return Making(polygons, reason, synthetic, _notes(inputs, told, reason, synthetic))

@@ -125,7 +125,7 @@ def _derive(partly: gpd.GeoDataFrame, folder: YearFolder, quiet: bool) -> tuple[
         return valid, ()
     note = (
         f"{folder.year}: windows.gpkg is from before it kept where windows are valid; taken from {found:,} chips "
-        "(step 1 for that year again keeps it)"
+        "or probabilities (step 1 for that year again keeps it)"
     )
     return valid, (note,)
 

@@ -78,14 +78,24 @@ def of_polygons(polygons: gpd.GeoDataFrame) -> list[str]:
 
 
 def of_labels_to_be(plan: gpd.GeoDataFrame, labels: gpd.GeoDataFrame) -> list[str]:
-    """A caution, if there is reason for it, about masks that will be nearly all mine.
+    """Cautions about the masks that will be drawn: nearly all mine, or of a polygon that vanishes in them.
 
     Args:
         plan: from ``plan_windows`` or ``full_resolution``.
         labels: the polygons that are to be drawn, any CRS.
     """
     whole = plan[plan["id"] == plan["polygon"]]
-    return _nearly_all_mine(whole["id"].to_numpy(dtype=str), _covered_share(whole, labels), "will be")
+    names = whole["id"].to_numpy(dtype=str)
+    told = _nearly_all_mine(names, _covered_share(whole, labels), "will be")
+    pixel_m2 = whole.geometry.area.to_numpy() / CHIP_PX**2
+    area_m2 = labels.set_index("id").geometry.to_crs(CRS).area.reindex(names).to_numpy()
+    small = area_m2 < pixel_m2
+    if small.any():
+        told.append(
+            f"{int(small.sum()):,} of {len(names):,} polygons are smaller than a pixel of their mask and may vanish in "
+            f"it: {_listed(names[small])}"
+        )
+    return told
 
 
 def of_labels(windows: gpd.GeoDataFrame) -> list[str]:

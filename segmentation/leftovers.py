@@ -67,9 +67,9 @@ def _is_alive(process: int) -> bool:
     """Whether a process of this machine runs; one that has ended and waits for its parent (a zombie) does not."""
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
-    except (PermissionError, OverflowError):  # another user's; no number of a process
+    except PermissionError:  # another user's
         pass
     try:
         state = (

@@ -240,6 +240,7 @@ class PlanetImagery:
         yield from (quad for quad in self._quads(windows) if quad not in missing)
         if not missing:
             return
+        self.connect(windows)  # another run may have discarded quads since
         chosen = self._choose(list(missing))
         fetcher = QuadFetcher(self._client, self._cache, self.grid)
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="download")

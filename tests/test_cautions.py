@@ -83,6 +83,12 @@ def test_masks_that_will_be_nearly_all_mine_are_counted_and_named():
     assert cautions.of_labels_to_be(plan_windows(twice, GRID), twice) == []
 
 
+def test_polygons_that_may_vanish_in_their_masks_are_named():
+    mines = frame(pit=disc(300), well=disc(1.5, 9000), shaft=disc(3.0, -9000))
+    [told] = cautions.of_labels_to_be(plan_windows(mines, GRID), mines)
+    assert told == "1 of 3 polygons are smaller than a pixel of their mask and may vanish in it: well"
+
+
 def written(share, names=None, status=WRITTEN):
     names = [f"m{number}" for number in range(len(share))] if names is None else names
     polygons = [name.partition("_")[0] for name in names]

@@ -17,6 +17,7 @@ from step_1 import YEAR, calm_run, counts, digests_under, partial_files, polygon
 from segmentation import leftovers
 from segmentation.demo import standin
 from segmentation.demo.faults import Faults
+from segmentation.errors import PipelineError
 from segmentation.grid import Grid, Windows
 from segmentation.locks import FolderLocks, GivenUp
 from segmentation.planet_imagery import PlanetImagery
@@ -265,6 +266,23 @@ def test_no_quad_is_discarded_while_another_run_uses_it(tmp_path, caplog):
     source, quad = discarding()
     assert not quad.exists()
     source.close()
+
+
+def test_a_quad_that_another_run_has_discarded_meanwhile_is_asked_for(tmp_path):
+    def no_key():
+        raise PipelineError("no Planet API key")
+
+    cache = QuadCache(tmp_path / "mosaic")
+    cache.folder.mkdir()
+    cache.path(QUAD).write_bytes(b"pixels")
+    cache.keep(QUAD, QuadRecord("mosaic", COVERED, size=6))
+    col, row = Grid().quad_origin(*QUAD)
+    windows = Windows(*(np.array([value]) for value in (col + 600, row + 600, 512)))
+    source = PlanetImagery(no_key, "mosaic", tmp_path, threads=1, quiet=True)
+    source.connect(windows)
+    assert cache.discard([QUAD])
+    with pytest.raises(PipelineError, match="no Planet API key"):
+        list(source.prepare(windows))
 
 
 def test_two_runs_that_share_a_cache_fetch_every_quad_once_and_make_the_same_chips(tmp_path, tmp_path_factory):

@@ -54,6 +54,7 @@ benchmark: $(VENV)/ready
 	$(RUN) -m benchmarks.inference
 	$(RUN) -m benchmarks.outlines
 	$(RUN) -m benchmarks.write_polygons
+	$(RUN) -m benchmarks.panel
 
 clean:
 	rm -rf $(VENV) $(VENV)-3.*

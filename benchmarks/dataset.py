@@ -11,7 +11,7 @@ import multiprocessing
 import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -42,20 +42,20 @@ MOSAIC = "planet_medres_normalized_analytic_2019-06_2019-11_mosaic"
 WORKERS = 2
 
 
-def prepare_quads(workspace: Workspace) -> QuadCache:
-    """Four quads of the demo's landscape, recorded as fetched."""
+def prepare_quads(workspace: Workspace, side: int) -> QuadCache:
+    """``side`` x ``side`` quads of the demo's landscape, recorded as fetched."""
     cache = QuadCache(workspace.year(2019).quads / MOSAIC)
-    for quad in ((x, y) for x in (X, X + 1) for y in (Y, Y + 1)):
+    for quad in ((x, y) for x in range(X, X + side) for y in range(Y, Y + side)):
         write_quad(cache.path(quad), GRID, *quad, render_quad(GRID, *quad, 2019))
         cache.keep(quad, QuadRecord(MOSAIC, COVERED, size=cache.path(quad).stat().st_size))
     return cache
 
 
-def polygons(count: int) -> gpd.GeoDataFrame:
-    """Blobs of 100 to 240 pixels strewn over the four quads, EPSG:3857."""
+def polygons(count: int, side: int) -> gpd.GeoDataFrame:
+    """Blobs of 100 to 240 pixels strewn over the quads, EPSG:3857."""
     rng = np.random.default_rng(count)
-    left, top = GRID.quad_origin(X, Y + 1)
-    place = rng.uniform(300, 2 * QUAD_PX - 300, (count, 2)) + (left, top)
+    left, top = GRID.quad_origin(X, Y + side - 1)
+    place = rng.uniform(300, side * QUAD_PX - 300, (count, 2)) + (left, top)
     radius = rng.uniform(50, 120, count)
     world = GRID.window_transform(0, 0)
     centre = place * (world.a, world.e) + (world.c, world.f)
@@ -125,18 +125,19 @@ def bytes_share(cache: QuadCache, labels: gpd.GeoDataFrame) -> tuple[float, floa
     return part / len(plan) / 1e6, whole / len(plan) / 1e6
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.Parser(description=__doc__)
     parser.add_argument(
         "--plain", type=cli.positive, nargs="*", default=[100], help="numbers of windows for the plain way"
     )
     parser.add_argument("--plain-twice", type=cli.positive, nargs="*", default=[100], help="likewise in two processes")
     parser.add_argument("--ours", type=cli.positive, nargs="*", default=[100, 1_000, 10_000], help="and for ours")
-    options = parser.parse_args()
+    parser.add_argument("--side", type=cli.positive, default=2, help="quads along a side (default: %(default)s)")
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as root:
         shared = Workspace(Path(root) / "quads")
-        cache = prepare_quads(shared)
-        part, whole = bytes_share(cache, polygons(100))
+        cache = prepare_quads(shared, options.side)
+        part, whole = bytes_share(cache, polygons(100, options.side))
         print(f"compressed blocks a window touches {part:.2f} MB, whole quads {whole:.1f} MB: {part / whole:.1%}\n")
         print("| windows | way | seconds | chips a second | peak memory of a worker, MB |\n|---:|---|---:|---:|---:|")
         for way, sizes in ((ours, options.ours), (plain, options.plain), (plain_twice, options.plain_twice)):
@@ -144,13 +145,17 @@ def main() -> None:
                 workspace = Workspace(Path(root) / f"{way.__name__}-{count}")
                 (workspace.root / "tiff_tiles").mkdir(parents=True)
                 workspace.year(2019).quads.symlink_to(shared.year(2019).quads)
-                process = multiprocessing.get_context("spawn").Process(target=_measured, args=(way, workspace, count))
+                process = multiprocessing.get_context("spawn").Process(
+                    target=_measured, args=(way, workspace, polygons(count, options.side))
+                )
                 process.start()
                 process.join()
+                if process.exitcode:
+                    raise RuntimeError(f"{way.__name__} failed on {count} windows")
 
 
-def _measured(way: Callable, workspace: Workspace, count: int) -> None:
-    labels = polygons(count)
+def _measured(way: Callable, workspace: Workspace, labels: gpd.GeoDataFrame) -> None:
+    count = len(labels)
     start = time.perf_counter()
     way(workspace, labels)
     seconds = time.perf_counter() - start

@@ -1,26 +1,27 @@
 """Inference: chips a second of the study's models, against MMSegmentation's own inference chip by chip.
 
 Weights are random, as their values do not matter for speed; the last layer is shifted so that about as many pixels are
-mines as in the demo. On a GPU the same in fp32 and bf16. ``python -m benchmarks.inference [b0] [b5]``
+mines as in the demo. On a GPU the same in fp32 and bf16.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import platform
 import statistics
-import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 from scipy import ndimage
 
+from segmentation import cli
 from segmentation.chips import write_chip
 from segmentation.cores import usable_cores
 from segmentation.devices import Inference
@@ -31,7 +32,6 @@ from segmentation.predictor import BF16, FP32, Predictor
 from segmentation.vectorize import Rule
 from segmentation.workspace import Workspace, write_json
 
-RUNS = 3
 YEAR = 2019
 MINE_SHARE = 0.06
 # Chips by device and model: enough for a steady pace, few enough for a coffee.
@@ -74,10 +74,10 @@ def untrained(name: str, folder: Path, chips: list[Path]) -> ModelRun:
     return ModelRun(folder / f"{name}.py", folder / f"{name}.pth", 1)
 
 
-def rates(ways: Mapping[str, tuple[int, Callable[[], object]]]) -> dict[str, float]:
+def rates(ways: Mapping[str, tuple[int, Callable[[], object]]], runs: int) -> dict[str, float]:
     """Chips a second of several ways, which take turns, so that a slow minute of the machine meets all: medians."""
     seconds = {name: [] for name in ways}
-    for turn in range(RUNS + 1):
+    for turn in range(runs + 1):
         for name, (_, work) in ways.items():
             start = time.perf_counter()
             work()
@@ -109,8 +109,8 @@ def model_alone(predictor: Predictor, chips: list[Path], batch: int) -> Callable
     return lambda: [predictor.probability(data["inputs"], data["data_samples"]).cpu() for _ in range(times)]
 
 
-def measure(name: str, device: str, folder: Path) -> None:
-    count, few = CHIPS[device, name], ONE_BY_ONE[device, name]
+def measure(name: str, device: str, folder: Path, options: argparse.Namespace) -> None:
+    count, few = options.chips or CHIPS[device, name], options.one_by_one or ONE_BY_ONE[device, name]
     workspace = Workspace(folder / name)
     windows = write_chips(workspace, count)
     year = workspace.year(YEAR)
@@ -118,14 +118,14 @@ def measure(name: str, device: str, folder: Path) -> None:
     run = untrained(name, folder, chips)
     batch = 64 if device == "cuda" else 1
     one_by_one = plain(run, chips[:few], device)
-    predictors = {precision: Predictor(run, device, precision) for precision in (FP32, BF16)}
+    predictors = {precision: Predictor(run, device, precision) for precision in options.precisions}
     ways = {"plain": (few, one_by_one)}
     for precision, predictor in predictors.items():
         ways |= {
             f"ours {precision}": (count, lambda ours=predictor: list(ours.predict(chips, batch, usable_cores()))),
             f"alone {precision}": (count, model_alone(predictor, chips, batch)),
         }
-    pace, expected = rates(ways), one_by_one()
+    pace, expected = rates(ways, options.runs), one_by_one()
     print(f"| {name.upper()} | one by one, fp32 | {pace['plain']:.2f} | | | | |", flush=True)
     for precision, predictor in predictors.items():
         found = np.stack([levels for _, levels in predictor.predict(chips[:few], batch)])
@@ -143,18 +143,33 @@ def measure(name: str, device: str, folder: Path) -> None:
         )
 
 
-def main() -> None:
+def arguments_of() -> argparse.ArgumentParser:
+    parser = cli.Parser(description=__doc__)
+    parser.add_argument("models", nargs="*", default=["b0", "b5"], help="default: b0 b5")
+    parser.add_argument("--chips", type=cli.positive, help="default: by device and model")
+    parser.add_argument(
+        "--one-by-one", type=cli.positive, help="chips for MMSegmentation's own way (default: likewise)"
+    )
+    parser.add_argument("--precisions", nargs="+", default=[FP32, BF16], help="default: fp32 bf16")
+    parser.add_argument(
+        "--runs", type=cli.positive, default=3, help="runs that a median is taken of (default: %(default)s)"
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = arguments_of().parse_args(arguments)
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     card = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
-    print(f"{card}, {usable_cores()} cores, torch {torch.__version__}, median of {RUNS}\n")
+    print(f"{card}, {usable_cores()} cores, torch {torch.__version__}, median of {options.runs}\n")
     print("| model | way | chips a second | to one by one | model alone | chip to outlines | masks agree |")
     print("|---|---|---:|---:|---:|---:|---:|", flush=True)
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
-        for name in sys.argv[1:] or ("b0", "b5"):
-            measure(name, device, Path(folder))
+        for name in options.models:
+            measure(name, device, Path(folder), options)
 
 
 if __name__ == "__main__":

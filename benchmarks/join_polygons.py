@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import geopandas as gpd
 import numpy as np
 import shapely
 
-from benchmarks.timing import compare
+from benchmarks.timing import compare, parser
 from segmentation.vectorize import unite
 
 
@@ -20,15 +22,16 @@ def pieces(count: int) -> np.ndarray:
     return shapely.make_valid(shapely.polygons(np.round(rings)))
 
 
-def main() -> None:
-    prepared = {count: pieces(count) for count in (5_000, 20_000, 150_000)}
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser(__doc__, "polygons", (5_000, 20_000, 150_000), runs=1).parse_args(arguments)
+    prepared = {count: pieces(count) for count in options.sizes}
     frames = {count: gpd.GeoDataFrame(geometry=shapes) for count, shapes in prepared.items()}
     compare(
         list(prepared),
         lambda count: unite(prepared[count]),
         lambda count: frames[count].dissolve(),
         "polygons",
-        runs=1,
+        options.runs,
     )
 
 

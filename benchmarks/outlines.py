@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from rasterio import Affine
 from rasterio.features import shapes
 from scipy import ndimage
 
-from benchmarks.timing import median_s
+from benchmarks.timing import RUNS, median_s, parser
 from segmentation.outlines import outline_pixels, outline_smoothly
 
 CHIPS = 40
@@ -19,11 +20,11 @@ CHIPS = 40
 MINE_SHARE = 0.06
 
 
-def chips(smooth: float) -> list[np.ndarray]:
+def chips(smooth: float, count: int) -> list[np.ndarray]:
     """Levels of smooth random probabilities: shapes as a segmentor draws them, the smaller ``smooth``, the more."""
     rng = np.random.default_rng(4)
     made = []
-    for _ in range(CHIPS):
+    for _ in range(count):
         field = ndimage.gaussian_filter(rng.standard_normal((512, 512)), smooth, mode="wrap") * smooth * 3
         logits = 4 * (field - np.quantile(field, 1 - MINE_SHARE))
         made.append(np.rint(250 / (1 + np.exp(-logits))).astype("uint8"))
@@ -57,19 +58,25 @@ WAYS = {
 }
 
 
-def main() -> None:
-    print(f"{platform.machine()}, one process, Python {platform.python_version()}, {CHIPS} chips\n")
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser(__doc__, "chips", (CHIPS,), RUNS).parse_args(arguments)
+    for count in options.sizes:
+        measure(count, options.runs)
+
+
+def measure(count: int, runs: int) -> None:
+    print(f"{platform.machine()}, one process, Python {platform.python_version()}, {count} chips\n")
     print("| mines a chip | way | chips a second | area against the pixels |\n|---:|---|---:|---:|")
     for smooth in (24, 12, 6):
-        levels = chips(smooth)
+        levels = chips(smooth, count)
         filled = sum(int(ndimage.binary_fill_holes(chip >= 125).sum()) for chip in levels)
         exact = sum(int((chip >= 125).sum()) for chip in levels)
         mines = np.mean([ndimage.label(chip >= 125)[1] for chip in levels])
         for name, way in WAYS.items():
             area = sum(shapely.area(way(chip)).sum() for chip in levels)
-            seconds = median_s(lambda way=way, levels=levels: [way(chip) for chip in levels])
+            seconds = median_s(lambda way=way, levels=levels: [way(chip) for chip in levels], runs)
             against = filled if way is by_pixel_centres else exact
-            print(f"| {mines:.0f} | {name} | {CHIPS / seconds:.0f} | {area / against - 1:+.2%} |", flush=True)
+            print(f"| {mines:.0f} | {name} | {count / seconds:.0f} | {area / against - 1:+.2%} |", flush=True)
 
 
 if __name__ == "__main__":

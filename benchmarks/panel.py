@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import geopandas as gpd
@@ -19,7 +20,8 @@ import numpy as np
 import pyogrio
 import shapely
 
-from benchmarks.timing import compare
+from benchmarks.timing import compare, parser
+from segmentation import cli
 from segmentation.cores import usable_cores
 from segmentation.grid import CRS
 from segmentation.panel.temporal import confirmed, consecutive_overlaps
@@ -27,7 +29,7 @@ from segmentation.windows import WRITTEN
 from segmentation.workspace import REPOSITORY
 
 YEARS = range(2016, 2025)
-SIZES = (10_000, 50_000, 150_000)
+SIZES, FILTER_SIZES = (10_000, 50_000, 150_000), (500, 1_000, 2_000)
 CORNERS = 50  # as many as the demo's polygons have
 PRESENT = 0.9
 REGIONS = np.array([(-70, -12, -45, 0), (12, -12, 35, 8), (98, -3, 118, 3)])  # Amazon, Congo, Borneo
@@ -118,17 +120,20 @@ def fast_filter(earlier: gpd.GeoDataFrame, later: gpd.GeoDataFrame) -> np.ndarra
     return confirmed(len(shapes), consecutive_overlaps(shapes, year, (2016, 2017)))[: len(earlier)]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    polygons = parser(__doc__, "polygons", SIZES)
+    polygons.add_argument("--filter", type=cli.positive, nargs="*", default=FILTER_SIZES, help="for the filter alone")
+    options = polygons.parse_args(arguments)
     print(f"{platform.machine()}, {usable_cores()} cores, Python {platform.python_version()}, {len(YEARS)} years\n")
     print("| polygons a year | seconds | seconds of all cores | ms per polygon | peak memory, GB | written, GB |")
     print("|---:|---:|---:|---:|---:|---:|")
-    for count in SIZES if len(sys.argv) == 1 else map(int, sys.argv[1:]):
+    for count in options.sizes:
         with tempfile.TemporaryDirectory() as folder:
             seconds, busy, memory, size = measure(count, Path(folder))
         each = 1000 * seconds / count / len(YEARS)
         print(f"| {count:,} | {seconds:.0f} | {busy:.0f} | {each:.3f} | {memory:.1f} | {size:.1f} |", flush=True)
     print("\nThe filter alone, two years:\n")
-    pairs = {count: (mines(count, 2016), mines(count, 2017)) for count in (500, 1_000, 2_000)}
+    pairs = {count: (mines(count, 2016), mines(count, 2017)) for count in options.filter}
     for earlier, later in pairs.values():
         assert (plain_filter(earlier, later) == fast_filter(earlier, later)).all()
     compare(list(pairs), lambda n: fast_filter(*pairs[n]), lambda n: plain_filter(*pairs[n]), "polygons a year")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 
-from benchmarks.timing import median_s
+from benchmarks.timing import median_s, parser
 from segmentation.grid import Grid
-from segmentation.windows import plan_windows, quads_by_window
+from segmentation.windows import as_windows, plan_windows, quads_by_window
 
 
 def polygons(count: int) -> gpd.GeoDataFrame:
@@ -21,13 +24,19 @@ def polygons(count: int) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame({"id": np.arange(count).astype(str)}, geometry=squares, crs="EPSG:4326")
 
 
-def main() -> None:
+def quads_under(given: gpd.GeoDataFrame, grid: Grid) -> pd.DataFrame:
+    """Plan windows around polygons; the quads that they touch, a row a pair."""
+    return quads_by_window(as_windows(plan_windows(given, grid)), grid)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser(__doc__, "polygons", (1_000, 10_000, 45_000, 100_000), runs=3).parse_args(arguments)
     grid = Grid()
     print("| polygons | quads | seconds |\n|---:|---:|---:|")
-    for count in (1_000, 10_000, 45_000, 100_000):
+    for count in options.sizes:
         given = polygons(count)
-        seconds = median_s(lambda given=given: quads_by_window(plan_windows(given, grid), grid), runs=3)
-        quads = quads_by_window(plan_windows(given, grid), grid)["quad"].nunique()
+        seconds = median_s(lambda given=given: quads_under(given, grid), options.runs)
+        quads = quads_under(given, grid)["name"].nunique()
         print(f"| {count:,} | {quads:,} | {seconds:.2f} |")
 
 

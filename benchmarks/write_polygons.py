@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import platform
-import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.panel import mines
+from benchmarks.timing import parser
 from segmentation.attributes import attribute_polygons
 from segmentation.cores import usable_cores
 from segmentation.countries import read_countries
@@ -18,12 +19,13 @@ from segmentation.geopackage import Layer
 SIZES = (10_000, 50_000, 150_000)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser(__doc__, "polygons", SIZES).parse_args(arguments)
     countries = read_countries()
     print(f"{platform.machine()}, {usable_cores()} cores, Python {platform.python_version()}\n")
     print("| polygons | attributes, s | gpkg, s | parquet, s | fgb, s | geopandas' to_file (gpkg), s |")
     print("|---:|---:|---:|---:|---:|---:|")
-    for count in map(int, sys.argv[1:]) if len(sys.argv) > 1 else SIZES:
+    for count in options.sizes:
         polygons = mines(count, 2019)[["mean_probability", "geometry"]]
         start = time.perf_counter()
         table = attribute_polygons(polygons, 2019, countries)

@@ -18,6 +18,11 @@ SMALL = {
 }
 
 
+def without_head(changes: dict) -> dict:
+    """Those settings that do not concern the head, for models with several."""
+    return {name: value for name, value in changes.items() if "decode_head" not in name}
+
+
 def untrained(folder: Path, config: Path = DEMO, **changes) -> ModelRun:
     """A small model with some settings changed (names with ``__`` for dots), and a checkpoint of random weights.
 
@@ -28,7 +33,8 @@ def untrained(folder: Path, config: Path = DEMO, **changes) -> ModelRun:
     from mmseg.apis import init_model
 
     settings = Config.fromfile(config)
-    settings.merge_from_dict({name.replace("__", "."): value for name, value in (SMALL | changes).items()})
+    small = SMALL if not isinstance(changes.get("model__decode_head"), list) else without_head(SMALL)
+    settings.merge_from_dict({name.replace("__", "."): value for name, value in (small | changes).items()})
     path = folder / "model.py"
     settings.dump(path)
     torch.manual_seed(7)
@@ -38,13 +44,15 @@ def untrained(folder: Path, config: Path = DEMO, **changes) -> ModelRun:
             torch.nn.init.normal_(values.data, std=0.1)
         elif name.endswith("running_var"):
             values.uniform_(0.5, 2)
-    last = model.decode_head.conv_seg
+    heads = model.decode_head
+    last = (heads[-1] if isinstance(heads, torch.nn.ModuleList) else heads).conv_seg
     with torch.no_grad():
         logits = model.eval()._forward(torch.randn(2, 3, 256, 256))
         sureness = logits[:, -1] - (logits[:, 0] if logits.shape[1] == 2 else 0)
         last.weight *= 3 / sureness.std()
         last.bias[-1] -= sureness.mean() * 3 / sureness.std()
-    torch.save({"state_dict": model.state_dict(), "meta": {}}, folder / "iter_1.pth")
+    meta = {"dataset_meta": {"classes": ("background", "mine"), "palette": [[0, 0, 0], [1, 1, 1]]}}
+    torch.save({"state_dict": model.state_dict(), "meta": meta}, folder / "iter_1.pth")
     return ModelRun(path, folder / "iter_1.pth", 1)
 
 

@@ -1,5 +1,8 @@
 """Inference: the same as MMSegmentation's own, whatever the batch, the device or the kind of model."""
 
+import os
+import pickle
+import signal
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,13 +10,16 @@ import pytest
 import torch
 from mmengine.dataset import pseudo_collate
 from mmseg.apis import inference_model, init_model
+from mmseg.models.decode_heads import FCNHead
+from mmseg.registry import MODELS as MODELS_OF_MMSEGMENTATION
 from models import picture, untrained
 
+from segmentation.chip_batches import Chips, batches_of, collate
 from segmentation.chips import write_chip
 from segmentation.devices import Inference, predict_chips
 from segmentation.errors import PipelineError
 from segmentation.grid import Grid
-from segmentation.predictor import Predictor
+from segmentation.predictor import SEED, Predictor
 
 FCN = {
     "model__decode_head": {
@@ -43,6 +49,22 @@ MODELS = {
     },
     "padded": {"model__data_preprocessor__test_cfg": {"size_divisor": 192}},
     "another head": FCN,
+    "cascaded heads": {
+        "model__type": "CascadeEncoderDecoder",
+        "model__num_stages": 2,
+        "model__decode_head": [
+            {name: value for name, value in FCN["model__decode_head"].items() if name != "_delete_"},
+            {
+                "type": "OCRHead",
+                "in_channels": 128,
+                "in_index": 3,
+                "channels": 16,
+                "ocr_channels": 8,
+                "num_classes": 2,
+                "norm_cfg": {"type": "BN"},
+            },
+        ],
+    },
 }
 
 
@@ -109,6 +131,58 @@ def test_the_study_s_head_is_rewritten_and_says_the_same(plain, chips):
     fused.register_forward_hook(lambda *_: pytest.fail("the fusion ran at full size"))
     np.testing.assert_allclose(all_at_once(predictor, chips[:1]), one_by_one(plain, chips[:1]), atol=1e-4)
     assert [tuple(size) for size in ran] == [(128, 128), (64, 64), (32, 32), (16, 16)]
+
+
+@MODELS_OF_MMSEGMENTATION.register_module()
+class HeadWithoutItsNorm(FCNHead):
+    """Uses a convolution without the normalisation that was made for it: no rewrite can know."""
+
+    def forward(self, inputs):
+        features = self._transform_inputs(inputs)
+        return self.cls_seg(self.convs[0](features, norm=False))
+
+
+def test_a_rewrite_that_is_wrong_for_a_model_is_left_alone_and_told(tmp_path, chips, caplog):
+    head = FCN["model__decode_head"] | {"type": "HeadWithoutItsNorm"}
+    run = untrained(tmp_path, model__decode_head=head)
+    predictor = Predictor(run, "cpu")
+    assert isinstance(predictor._model.decode_head.convs[0].norm, torch.nn.Identity), "nothing would be compared"
+    expected = one_by_one(run, chips[:2])
+    np.testing.assert_allclose(all_at_once(predictor, chips[:2]), expected, atol=1e-4)
+    assert "model is run as it is: its faster form differs from it by " in caplog.text
+    np.testing.assert_allclose(all_at_once(predictor, chips[:2]), expected, atol=1e-4)
+
+
+def test_a_right_rewrite_is_compared_once_and_kept_in_silence(plain, chips, caplog):
+    predictor = Predictor(plain, "cpu")
+    rewritten = predictor._model
+    all_at_once(predictor, chips[:2])
+    assert predictor._model is rewritten
+    assert predictor._plain is None
+    assert not caplog.text
+
+
+def test_random_numbers_are_the_same_for_every_chip_whatever_the_batch(tmp_path, chips):
+    head = {
+        "type": "LightHamHead",
+        "in_channels": [32, 80, 128],
+        "in_index": [1, 2, 3],
+        "channels": 16,
+        "ham_channels": 16,
+        "ham_kwargs": {"MD_R": 4},
+        "num_classes": 2,
+        "norm_cfg": {"type": "BN"},
+    }
+    run = untrained(tmp_path, model__decode_head={"_delete_": True} | head)
+    model = init_model(str(run.config), str(run.checkpoint), device="cpu")
+    torch.manual_seed(SEED)
+    first, second = (inference_model(model, str(chips[0])).seg_logits.data.softmax(0)[1].numpy() for _ in range(2))
+    assert np.abs(first - second).max() > 1e-3, "the numbers drawn do not matter"
+    np.testing.assert_allclose(all_at_once(Predictor(run, "cpu"), chips[:1])[0], first, atol=1e-4)
+    together = [levels for _, levels in Predictor(run, "cpu").predict(chips, 2, 2)]
+    (_, alone), (_, last) = Predictor(run, "cpu").predict(chips[1:], 1, 1)
+    assert np.abs(together[1].astype(int) - alone).max() <= 1
+    assert np.abs(together[2].astype(int) - last).max() <= 1
 
 
 @dataclass(frozen=True)
@@ -179,6 +253,58 @@ def test_bf16_is_for_convolutions_and_products_alone(rounded):
     np.testing.assert_allclose(rounded.probability, 1 / (1 + np.exp(-rounded.sureness)), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("precision", "hint"),
+    [("fp16", "beyond the range of fp16; choose --precision bf16 or fp32"), ("fp32", "whose weights are finite")],
+)
+def test_values_that_are_not_finite_are_refused_naming_the_chip(plain, chips, precision, hint):
+    predictor = Predictor(plain, "cpu")
+    all_at_once(predictor, chips[:1])
+    predictor.precision = precision
+    predictor._model.decode_head.conv_seg.register_forward_hook(lambda *parts: overflowed(parts[2]))
+    with pytest.raises(PipelineError, match=f"no finite probabilities for .*1.tif.*{hint}"):
+        all_at_once(predictor, chips[:2])
+
+
+def overflowed(logits):
+    """Logits of which those of the second chip are beyond what a number holds, at one pixel."""
+    changed = logits.clone()
+    changed[1, 1, 3, 3] = float("inf")
+    return changed
+
+
+def test_a_chip_that_cannot_be_read_is_named_with_the_way_out(plain, chips, tmp_path):
+    cut_off = tmp_path / "cut_off.tif"
+    cut_off.write_bytes(chips[0].read_bytes()[:5000])
+    with pytest.raises(PipelineError, match=r"the chip .*cut_off.tif cannot be read; remove it and run step 1") as told:
+        list(Predictor(plain, "cpu").predict([chips[0], cut_off], 1, 1))
+    assert "\n" not in str(told.value)
+
+
+def test_what_reading_processes_find_wrong_is_the_same_one_line(plain, chips, tmp_path):
+    (tmp_path / "empty.tif").touch()
+    reading = Chips([tmp_path / "empty.tif"], Predictor(plain, "cpu")._pipeline, plain)
+    loader = torch.utils.data.DataLoader(reading, num_workers=1, collate_fn=collate)
+    with pytest.raises(PipelineError, match=r"^the chip .*empty.tif cannot be read; remove it"):
+        list(batches_of(loader))
+
+
+class Deadly(torch.utils.data.Dataset):
+    """Ends the process that reads it, as a system does that is short of memory."""
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, _):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_reading_process_is_told():
+    loader = torch.utils.data.DataLoader(Deadly(), num_workers=1, collate_fn=collate)
+    with pytest.raises(PipelineError, match="a process that reads chips was ended from outside"):
+        list(batches_of(loader))
+
+
 def test_levels_are_probabilities_in_steps(plain, chips, levels):
     exact = all_at_once(Predictor(plain, "cpu"), chips)
     assert np.abs(np.stack(levels) / 250 - exact).max() <= 0.5 / 250 + 1e-5
@@ -247,3 +373,47 @@ def test_weights_of_another_model_are_refused(plain, tmp_path):
     other = untrained(tmp_path, **FCN)
     with pytest.raises(PipelineError, match="cannot load .*iter_1.pth"):
         Predictor(type(plain)(plain.config, other.checkpoint, 1), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model = dict(", "cannot read the config .*SyntaxError"),
+        ("_base_ = '{config}'\nimport nosuchmodule", "cannot read the config .*ModuleNotFoundError.*nosuchmodule"),
+        ("custom_imports = dict(imports=['nosuchmodule'])", "cannot read the config .*ImportError.*nosuchmodule"),
+        ("_base_ = 'gone.py'", "cannot read the config .*gone.py"),
+        ("_base_ = '{config}'\nmodel = dict(x=1 / 0)", "cannot read the config .*ZeroDivisionError"),
+        ("a = 1", "cannot load .*iter_1.pth with .*'?model'?"),
+        ("_base_ = '{config}'\nmodel = dict(backbone=dict(type='NoSuchNet'))", "cannot load .*NoSuchNet"),
+        ("_base_ = '{config}'\nmodel = dict(backbone=dict(nosuch=1))", "cannot load .*nosuch"),
+        ("_base_ = '{config}'\ntest_pipeline = None", "has neither a test_pipeline nor a test_dataloader with one"),
+        ("_base_ = '{config}'\ntest_pipeline = [dict(type='NoSuchStep')]", "cannot use the test pipeline .*NoSuchStep"),
+        ("_base_ = '{config}'\nmodel = dict(decode_head=dict(num_classes=3))", "cannot load|has 3 classes"),
+    ],
+)
+def test_a_config_that_is_wrong_is_one_line(plain, tmp_path, text, message):
+    base = tmp_path / "base.py"
+    base.write_text(plain.config.read_text().replace("test_dataloader =", "_unused ="))
+    (tmp_path / "wrong.py").write_text(text.replace("{config}", str(base)))
+    with pytest.raises(PipelineError, match=message) as told:
+        Predictor(type(plain)(tmp_path / "wrong.py", plain.checkpoint, 1), "cpu")
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 600
+
+
+def test_without_test_pipeline_chips_are_read_as_the_test_dataloader_does(plain, chips, tmp_path, levels):
+    text = plain.config.read_text()
+    (tmp_path / "model.py").write_text(text.replace("test_pipeline =", "_renamed ="))
+    predictor = Predictor(type(plain)(tmp_path / "model.py", plain.checkpoint, 1), "cpu")
+    ((_, found),) = predictor.predict(chips[:1], 1, 1)
+    assert np.abs(found.astype(int) - levels[0]).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no checkpoint", b"PK\x03\x04 no zip", pickle.dumps({1: 2}), pickle.dumps([])]
+)
+def test_a_checkpoint_that_is_none_is_one_line(plain, tmp_path, content):
+    (tmp_path / "iter_1.pth").write_bytes(content)
+    with pytest.raises(PipelineError, match="cannot load .*iter_1.pth") as told:
+        Predictor(type(plain)(plain.config, tmp_path / "iter_1.pth", 1), "cpu")
+    assert "\n" not in str(told.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -132,17 +133,34 @@ def model_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument(
         "-model", "--model", metavar="NAME", help="a config in configs/, by its name or a part that fits one alone"
     )
-    parser.add_argument(
-        "-iter", "--iter", type=iterations, required=True, metavar="N", help="training iterations of the checkpoint"
+    iteration = parser.add_argument(
+        "-iter",
+        "--iter",
+        type=iterations,
+        required=True,
+        metavar="N",
+        help="training iterations of the checkpoint (required, unless --checkpoint FILE says it itself)",
     )
     parser.add_argument("--config", type=a_path, metavar="FILE", help="a config anywhere, instead of -model")
     parser.add_argument(
         "--checkpoint",
+        action=_in_place_of(iteration),
         type=a_path,
         metavar="FILE",
-        help="a checkpoint anywhere (default: work_dirs/<config name>/iter_<N>.pth)",
+        help="a checkpoint anywhere, which knows its config (default: work_dirs/<config name>/iter_<N>.pth)",
     )
     return parser
+
+
+def _in_place_of(other: argparse.Action) -> type[argparse.Action]:
+    """An argparse action that stores its value; where it is given, another argument is no longer required."""
+
+    class InPlaceOf(argparse.Action):
+        def __call__(self, _: object, namespace: argparse.Namespace, value: object, __: str | None = None) -> None:
+            setattr(namespace, self.dest, value)
+            other.required = False
+
+    return InPlaceOf
 
 
 def several(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
@@ -155,6 +173,13 @@ def several(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
         return tuple(dict.fromkeys(text.split(",")))
 
     return parse
+
+
+def suffix(text: str) -> str:
+    """An argparse type: an ending of a file's name, letters, digits and hyphens."""
+    if not re.fullmatch(r"[A-Za-z0-9-]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no suffix; letters, digits and hyphens make one")
+    return text
 
 
 def devices(text: str) -> tuple[str, ...]:

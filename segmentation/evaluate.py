@@ -79,8 +79,8 @@ def arguments() -> argparse.Namespace:
 
 def main(options: argparse.Namespace) -> int:
     """Compare, judge, write, draw, say."""
-    run = find_run(options.model, options.iter, options.config, options.checkpoint)
     folder = cli.workspace(options).year(options.year)
+    run = find_run(options.model, options.iter, options.config, options.checkpoint, folder.kept_runs())
     windows = read_windows(folder.windows, options.year)
     source = Source(folder, run, read_reference(options.reference) if options.reference else None)
     countries = read_countries(options.countries)

@@ -76,7 +76,8 @@ def arguments() -> argparse.Namespace:
 def main(options: argparse.Namespace) -> int:
     """Draw the picture."""
     workspace = cli.workspace(options)
-    run = find_run(options.model, options.iter, options.config, options.checkpoint)
+    kept = {run for year in options.years for run in workspace.year(year).kept_runs()}
+    run = find_run(options.model, options.iter, options.config, options.checkpoint, kept)
     literature = read_polygons(options.polygons or workspace.polygons).all.to_crs(CRS)
     views = [_view(workspace, year, run.name, literature) for year in options.years]
     chosen = _common_windows(views)[: options.rows]

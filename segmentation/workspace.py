@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ DEMO_ROOT = DATA_ROOT / "demo"
 SPLITS = ("train", "val", "test")
 # Some network and virtual file systems have nothing to wait for.
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
+# How names of polygons end that are not a run's own: the panel's, and those that have a suffix.
+_OTHER_POLYGONS = re.compile(r"_postprocessed$|__[A-Za-z0-9-]+$")
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,10 @@ class YearFolder:
         """The predicted probability of mine of a window, for one model run (``MODEL_ITER``)."""
         return self.path / "probabilities" / run / f"{window_id}.tif"
 
+    def kept_runs(self) -> list[str]:
+        """The model runs (``MODEL_ITER``) whose probabilities are there, all or some."""
+        return sorted({path.parent.name for path in self.path.glob("probabilities/*/*.tif")})
+
     @property
     def windows(self) -> Path:
         """What was looked at: one row a window."""
@@ -60,9 +67,14 @@ class YearFolder:
         """What the year's chips were made from."""
         return self.path / "settings.json"
 
-    def predicted(self, run: str) -> Path:
-        """The year's predicted polygons, for one model run (``MODEL_ITER``)."""
-        return self.path / "gpkg" / f"global_mining_polygons_predicted_{self.year}_{run}.gpkg"
+    def predicted(self, run: str, suffix: str | None = None) -> Path:
+        """The year's predicted polygons, for one model run (``MODEL_ITER``).
+
+        Those made with other settings, beside them, have a suffix (letters, digits, hyphens) by which they are told
+        apart from every run.
+        """
+        ending = f"__{suffix}" if suffix else ""
+        return self.path / "gpkg" / f"global_mining_polygons_predicted_{self.year}_{run}{ending}.gpkg"
 
     def postprocessed(self, run: str) -> Path:
         """Those of them that the panel's temporal filter keeps."""
@@ -122,11 +134,11 @@ class Workspace:
         return self.root / "segmentation" / "panel" / run
 
     def runs(self, year: int) -> list[str]:
-        """The model runs (``MODEL_ITER``) whose polygons of a year are there."""
+        """The model runs (``MODEL_ITER``) whose polygons of a year are there, under their plain name."""
         known = self.year(year).predicted("*")
         before, after = known.name.split("*")
         names = (path.name.removeprefix(before).removesuffix(after) for path in known.parent.glob(known.name))
-        return sorted(name for name in names if not name.endswith("_postprocessed"))
+        return sorted(name for name in names if not _OTHER_POLYGONS.search(name))
 
     def years(self) -> list[int]:
         """The years that have a folder."""

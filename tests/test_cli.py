@@ -10,6 +10,7 @@ import pytest
 
 from segmentation import cli
 from segmentation.errors import PipelineError
+from segmentation.workers import Crew
 from segmentation.workspace import DATA_ROOT, DEMO_ROOT, REPOSITORY
 
 STEP_1 = ["segmentation_dataset_generation.py"]
@@ -114,6 +115,31 @@ def test_how_a_command_ended_is_its_exit_status(parser, capsys, outcome, status,
         cli.run(main, parser.parse_args(["-year=2019", "-iter=1"]))
     assert left.value.code == status
     assert capsys.readouterr().err == said
+
+
+def test_a_killed_worker_is_one_line(parser, capsys):
+    def main(_):
+        with Crew(1) as crew:
+            return crew.submit(os._exit, 1).result()
+
+    with pytest.raises(SystemExit) as left:
+        cli.run(main, parser.parse_args(["-year=2019", "-iter=1"]))
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: a worker process was ended from outside; is memory short?")
+    assert len(said.splitlines()) == 1
+
+
+def test_a_checkpoint_takes_the_place_of_the_iteration(parser):
+    options = parser.parse_args(["-year=2019", "--checkpoint", "published.pth"])
+    assert (options.iter, options.checkpoint) == (None, Path("published.pth"))
+
+
+@pytest.mark.parametrize("text", ["", "a_b", "../up", "a b"])
+def test_a_suffix_is_part_of_a_file_s_name(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is no suffix; letters, digits and hyphens"):
+        cli.suffix(text)
+    assert cli.suffix("mean-070") == "mean-070"
 
 
 @pytest.mark.parametrize("script", [STEP_1, STEP_3, EVALUATE], ids=lambda script: script[-1])

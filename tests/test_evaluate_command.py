@@ -214,6 +214,14 @@ def test_without_validation_windows_no_threshold_is_chosen(tmp_path, capsys):
     assert json.loads(written.read_text())["best_threshold"] is None
 
 
+def test_neither_config_nor_checkpoint_is_needed(year, evaluated, tmp_path):
+    _, _, options = year
+    before = figures(evaluated)
+    # Of options given twice, the last counts.
+    run(*options, "--config", tmp_path / "model.py", "--checkpoint", tmp_path / "model.pth", "--bootstrap", "300")
+    assert figures(evaluated) == before
+
+
 def test_what_cannot_be_evaluated_is_told(year, tmp_path, vector_file):
     from shapely import box
 

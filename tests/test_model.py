@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from segmentation.errors import PipelineError
+from segmentation.loading import read_config
 from segmentation.model import ModelRun, find_run
 
 B0, B5, OTHER = "segformer_mit-b0_8xb2-160k", "segformer_mit-b5_8xb2-160k", "segformer"
@@ -96,3 +98,72 @@ def test_the_fingerprint_follows_the_weights(trained):
     assert one["config"] == other["config"]
     assert one["checkpoint"] != other["checkpoint"]
     assert one == ModelRun(**vars(find_run("b5", 16000, **trained))).fingerprint()
+
+
+def saved(path: Path, **meta) -> Path:
+    """A checkpoint as MMEngine leaves it, but for the weights."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"state_dict": {"weight": torch.zeros(1)}, "meta": meta}, path)
+    return path
+
+
+NOTED = {"cfg": "model = dict(type='Noted')\n", "experiment_name": "my_model.v2_20260102_030405", "iter": 700}
+
+
+def test_a_checkpoint_in_its_work_dir_alone_is_enough(trained):
+    by_name, alone = find_run("b5", 16000, **trained), trained["work_dirs"] / B5 / "iter_16000.pth"
+    assert find_run(None, None, checkpoint=alone, **trained) == by_name
+    left_by_training = alone.with_name(f"{B5}.py")
+    left_by_training.write_text("model = dict()\n")
+    run = find_run(None, None, checkpoint=alone, **trained)
+    assert (run.config, run.name) == (left_by_training, by_name.name)
+    assert find_run(None, None, checkpoint=alone.with_name("best_mIoU_iter_16000.pth"), **trained).name == by_name.name
+
+
+def test_a_checkpoint_from_elsewhere_carries_its_config_and_iteration(tmp_path, trained):
+    run = find_run(None, None, checkpoint=saved(tmp_path / "downloads" / "published.pth", **NOTED), **trained)
+    assert (run.name, run.iteration) == ("my_model.v2_700", 700)
+    assert read_config(run).model.type == "Noted"
+    by_file = find_run(None, None, checkpoint=saved(tmp_path / "downloads" / "iter_30.pth", **NOTED), **trained)
+    assert by_file.name == "my_model.v2_30"
+    assert find_run(None, 5, checkpoint=run.checkpoint, **trained).name == "my_model.v2_5"
+    assert find_run("b0", None, checkpoint=run.checkpoint, **trained).name == f"{B0}_700"
+
+
+def test_what_a_checkpoint_does_not_say_its_file_s_name_says(tmp_path, trained):
+    bare = saved(tmp_path / "downloads" / "published.pth")
+    assert find_run("b0", None, checkpoint=bare, **trained).name == f"{B0}_published"
+    nameless = saved(tmp_path / "downloads" / "best.pth", cfg=NOTED["cfg"])
+    assert find_run(None, None, checkpoint=nameless, **trained).name == "best"
+
+
+def test_a_checkpoint_without_a_config_asks_for_one(tmp_path, trained):
+    with pytest.raises(PipelineError, match=r"bare.pth does not say its config, .* add -model=NAME or --config FILE"):
+        find_run(None, None, checkpoint=saved(tmp_path / "downloads" / "bare.pth"), **trained)
+    (tmp_path / "none.pth").write_text("no checkpoint")
+    with pytest.raises(PipelineError, match="cannot read the checkpoint .*none.pth") as told:
+        find_run(None, None, checkpoint=tmp_path / "none.pth", **trained)
+    assert "\n" not in str(told.value)
+
+
+def test_a_model_without_iteration_lists_those_that_are_trained(trained):
+    with pytest.raises(
+        PipelineError, match=r"which checkpoint of .*b5.*-iter=N or --checkpoint FILE; .*16000, 160000$"
+    ):
+        find_run("b5", None, **trained)
+
+
+@pytest.mark.parametrize("typed", ["unet_v3", "unet", B5])
+def test_what_is_kept_needs_no_files_until_they_are_needed(trained, typed):
+    kept = ("unet_v3_80000", f"{B5}_80000", "other_unet_5")
+    run = find_run(typed, 80000, kept=kept, **trained)
+    assert run.name in kept
+    with pytest.raises(PipelineError, match="no config at .*unet_v3.py|no checkpoint at .*iter_80000.pth; trained are"):
+        run.need_files()
+
+
+def test_a_lost_checkpoint_is_known_by_its_place(trained):
+    lost = trained["work_dirs"] / B5 / "iter_80000.pth"
+    assert find_run(None, None, checkpoint=lost, kept=[f"{B5}_80000"], **trained).name == f"{B5}_80000"
+    with pytest.raises(PipelineError, match="no checkpoint at .*iter_80000.pth"):
+        find_run(None, None, checkpoint=lost, **trained)

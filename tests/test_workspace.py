@@ -206,3 +206,17 @@ def test_a_fingerprint_is_that_of_the_content(tmp_path):
     a, b, c = (fingerprint(tmp_path / name) for name in "abc")
     assert a == b != c
     assert len(a) == 64
+
+
+def test_polygons_with_a_suffix_are_no_run_of_their_own(tmp_path):
+    folder = Workspace(tmp_path).year(2019)
+    folder.predicted("b5_8").parent.mkdir(parents=True)
+    for path in (
+        folder.predicted("b5_8"),
+        folder.predicted("b5_8", "mean"),
+        folder.predicted("b5_8", "8"),
+        folder.predicted("b__5_8"),
+        folder.postprocessed("b5_8"),
+    ):
+        path.touch()
+    assert Workspace(tmp_path).runs(2019) == ["b5_8", "b__5_8"]

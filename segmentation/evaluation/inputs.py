@@ -129,9 +129,12 @@ def plan_pairs(windows: gpd.GeoDataFrame, source: Source) -> list[Pair]:
 
 
 def _of_this_model(predictions: Path, run: ModelRun) -> bool:
-    """Whether step 3's record beside the predictions names these weights; predictions without record pass."""
+    """Whether step 3's record beside the predictions names these weights.
+
+    Predictions without record pass, and so do weights that are no longer there: the run's name stands for them.
+    """
     made_from = read_json(predictions / "model.json")
-    return made_from.get("checkpoint") in (None, fingerprint(run.checkpoint))
+    return not run.checkpoint.is_file() or made_from.get("checkpoint") in (None, fingerprint(run.checkpoint))
 
 
 def _near(windows: gpd.GeoDataFrame, reference: Reference | None) -> list[np.ndarray]:

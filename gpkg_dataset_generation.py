@@ -6,11 +6,12 @@ from segmentation import cli
 from segmentation.attributes import area_m2, attribute_polygons
 from segmentation.countries import read_countries
 from segmentation.devices import Inference
-from segmentation.formats import FORMATS, GPKG, write_polygons
+from segmentation.formats import FORMATS, GPKG, choose_formats, write_polygons
 from segmentation.geopackage import Layer, read_metadata
-from segmentation.model import ModelRun, find_run
+from segmentation.kept import CHECKPOINT, PRECISION
+from segmentation.model import find_run
 from segmentation.outlines import PIXEL, SMOOTH
-from segmentation.prediction import predict_year
+from segmentation.prediction import Work, plan_year, predict_year
 from segmentation.predictor import AUTO, PRECISIONS
 from segmentation.typed import a_path
 from segmentation.vectorize import MEAN, UNION, Rule, join
@@ -51,6 +52,15 @@ def arguments() -> argparse.Namespace:
         metavar="LIST",
         help=f"of {','.join(FORMATS)}, separated by commas (default: {GPKG})",
     )
+    polygons.add_argument(
+        "--suffix",
+        type=cli.suffix,
+        metavar="TEXT",
+        help="added to the file's name, to keep polygons made with other settings side by side (default: none)",
+    )
+    polygons.add_argument(
+        "--force", action="store_true", help="replace polygons that were made with other settings (default: refuse)"
+    )
     inference = parser.add_argument_group("inference")
     inference.add_argument(
         "--devices",
@@ -69,7 +79,13 @@ def arguments() -> argparse.Namespace:
         "--precision",
         choices=PRECISIONS,
         default=AUTO,
-        help="auto is bf16 on GPUs that compute in it, else fp32 (default: %(default)s)",
+        help="auto is that of the probabilities that are kept, else bf16 on GPUs that compute in it, else fp32 "
+        "(default: %(default)s)",
+    )
+    inference.add_argument(
+        "--restart",
+        action="store_true",
+        help="remove the year's probabilities of this model and predict all chips anew (default: go on)",
     )
     inference.add_argument(
         "--compile", action="store_true", help="compile the model: about a minute once, for long runs (default: no)"
@@ -79,22 +95,24 @@ def arguments() -> argparse.Namespace:
 
 def main(options: argparse.Namespace) -> int:
     """Chips to probabilities, probabilities to outlines, outlines to the polygons of a year."""
-    workspace = cli.workspace(options)
-    run = find_run(options.model, options.iter, options.config, options.checkpoint)
-    folder = workspace.year(options.year)
+    folder = cli.workspace(options).year(options.year)
+    run = find_run(options.model, options.iter, options.config, options.checkpoint, folder.kept_runs())
     windows, grid = read_windows(folder.windows, options.year), read_grid(folder.windows)
     countries = read_countries(options.countries)
     rule = Rule(options.threshold, options.outline, options.overlap)
     how = Inference(options.devices, options.batch_size, options.precision, options.compile, options.workers)
 
     with folder.locked():
-        pieces = predict_year(windows, folder, run, how, rule, options.quiet)
+        work = plan_year(windows, folder, run, how, restart=options.restart, quiet=options.quiet)
+        metadata = read_metadata(folder.windows) | _made_with(work, rule, options)
+        target = folder.predicted(run.name, options.suffix)
+        formats = choose_formats(target, metadata, options.format, force=options.force)
+        pieces = predict_year(work, rule, options.quiet)
         polygons = join(pieces, grid, options.keep_holes)
         polygons = polygons[area_m2(polygons.geometry) >= options.min_area]
         table = attribute_polygons(polygons, options.year, countries)
-        metadata = read_metadata(folder.windows) | _made_with(run, rule, options)
         layer = Layer("mining_polygons", table, "Polygon", style="mining_polygons")
-        written = write_polygons(folder.predicted(run.name), layer, metadata, options.format)
+        written = write_polygons(target, layer, metadata, formats)
 
     chips = (windows["status"] == WRITTEN).sum()
     print(f"{options.year}: {chips:,} windows predicted with {run.name} at a threshold of {options.threshold}")
@@ -106,16 +124,19 @@ def main(options: argparse.Namespace) -> int:
     return cli.DONE
 
 
-def _made_with(run: ModelRun, rule: Rule, options: argparse.Namespace) -> dict[str, str]:
+def _made_with(work: Work, rule: Rule, options: argparse.Namespace) -> dict[str, str]:
     """What the polygons depend on, for their metadata."""
     return {
-        "model": run.config.stem,
-        "iteration": str(run.iteration),
+        "model": work.run.config.stem,
+        "iteration": work.run.label,
+        "checkpoint sha256": work.made_from.get(CHECKPOINT, ""),
+        "precision": work.made_from.get(PRECISION, ""),
         "threshold": str(rule.threshold),
         "outline": rule.outline,
         "overlapping windows": rule.overlap,
         "minimum area m2": str(options.min_area),
         "holes": "kept" if options.keep_holes else "closed",
+        "countries": options.countries.name if options.countries else "Natural Earth 1:10m",
     }
 
 

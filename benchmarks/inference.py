@@ -27,7 +27,7 @@ from segmentation.cores import usable_cores
 from segmentation.devices import Inference
 from segmentation.grid import Grid
 from segmentation.model import CONFIGS, ModelRun
-from segmentation.prediction import predict_year
+from segmentation.prediction import plan_year, predict_year
 from segmentation.predictor import BF16, FP32, Predictor
 from segmentation.vectorize import Rule
 from segmentation.workspace import Workspace, write_json
@@ -133,7 +133,7 @@ def measure(name: str, device: str, folder: Path, options: argparse.Namespace) -
         # Loading the model and starting processes count: a year pays for them once.
         start = time.perf_counter()
         how = Inference((device,), batch, precision, workers=usable_cores())
-        predict_year(windows, year, run, how, Rule(), quiet=True)
+        predict_year(plan_year(windows, year, run, how, restart=True, quiet=True), Rule(), quiet=True)
         through = count / (time.perf_counter() - start)
         ours = pace[f"ours {precision}"]
         print(

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pyogrio
 from pyogrio.errors import DataLayerError, DataSourceError
 
-from segmentation.errors import cannot_write
+from segmentation.errors import PipelineError, cannot_write
 from segmentation.geopackage import DATE_COLUMNS, Layer, write_geopackage
-from segmentation.provenance import PARQUET_PREFIX
+from segmentation.provenance import PARQUET_PREFIX, read_settings
 from segmentation.workspace import whole_file
 
 GPKG, PARQUET, FGB = "gpkg", "parquet", "fgb"
@@ -28,7 +28,7 @@ def write_polygons(path: Path, layer: Layer, metadata: Mapping[str, str], format
     Args:
         path: of the GeoPackage; the others stand beside it and differ in their suffix.
         layer: the polygons, EPSG:4326.
-        metadata: texts by name; in the file's own metadata, whatever its format.
+        metadata: texts by name; each file carries them in its own metadata.
         formats: of ``FORMATS``.
 
     Returns:
@@ -48,6 +48,49 @@ def write_polygons(path: Path, layer: Layer, metadata: Mapping[str, str], format
             _write_flatgeobuf(target, layer, metadata)
         written.append(target)
     return written
+
+
+def choose_formats(
+    path: Path, settings: Mapping[str, str], formats: Collection[str], *, force: bool = False
+) -> tuple[str, ...]:
+    """Make sure that no file that was made with other settings is replaced, or left beside others of its name.
+
+    Args:
+        path: of the GeoPackage; the others stand beside it and differ in their suffix.
+        settings: what the new files are made with: the part of their metadata that is to be the same. A file that says
+            nothing of one of them, as those of earlier versions, is not told apart by it.
+        formats: of ``FORMATS``, those asked for.
+        force: replace files made with other settings.
+
+    Returns:
+        The formats to write: those asked for and, with ``force``, those in which others would be left behind.
+
+    Raises:
+        PipelineError: there are such files, and no ``force``.
+    """
+    others = {}
+    for name in FORMATS:
+        there = path.with_suffix(f".{name}")
+        if there.exists() and (difference := _difference(there, settings)):
+            others[name] = f"{there} {difference}"
+    if others and not force:
+        raise PipelineError(
+            f"{next(iter(others.values()))}; --force replaces it, --suffix TEXT keeps both by another file name"
+        )
+    return tuple(name for name in FORMATS if name in formats or name in others)
+
+
+def _difference(path: Path, settings: Mapping[str, str]) -> str:
+    """In what a file was made with other settings, in words; empty where it was not."""
+    try:
+        before = read_settings(path)
+    except PipelineError:
+        return "cannot be read, so that nothing says how it was made"
+    known = sorted(before.keys() & settings.keys())
+    if not known:
+        return "does not say how it was made"
+    changed = [f"{key} was {before[key]}, is now {settings[key]}" for key in known if before[key] != settings[key]]
+    return f"was made with other settings ({', '.join(changed)})" if changed else ""
 
 
 def _write_parquet(path: Path, frame: gpd.GeoDataFrame, metadata: Mapping[str, str]) -> None:

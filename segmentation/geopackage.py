@@ -175,9 +175,11 @@ def read_metadata(path: Path) -> dict[str, str]:
     """
     try:
         # Asking for a layer keeps pyogrio from warning about there being several.
-        layer = pyogrio.list_layers(path)[0, 0]
-        stored = pyogrio.read_info(path, layer=layer)["layer_metadata"] or {}
-    except DataSourceError as error:
+        layers = pyogrio.list_layers(path)
+        if not len(layers):
+            return {}
+        stored = pyogrio.read_info(path, layer=layers[0, 0])["layer_metadata"] or {}
+    except (DataSourceError, DataLayerError) as error:
         raise PipelineError(f"cannot read {path}: {error}") from None
     return {name: text for name, text in stored.items() if name not in _GDAL_ITEMS}
 

@@ -5,8 +5,11 @@ The model's process does nothing but feed it. Worker processes write its results
 
 from __future__ import annotations
 
-import shutil
-from concurrent.futures import Future
+import logging
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import geopandas as gpd
@@ -16,34 +19,66 @@ import rasterio
 from segmentation.chips import read_valid
 from segmentation.devices import Inference, predict_chips
 from segmentation.errors import PipelineError
+from segmentation.kept import Kept, inputs_of, made_from, precision_to_use, read_kept, refuse_mixture
 from segmentation.model import ModelRun
 from segmentation.overlaps import part
-from segmentation.probabilities import Prediction, encode, write_probability
+from segmentation.probabilities import Prediction, encode, is_readable, write_probability
 from segmentation.progress import Bar, progress
 from segmentation.vectorize import MEAN, Pieces, Rule, collect, outline_block, outline_window
 from segmentation.windows import WRITTEN
 from segmentation.workers import Crew
-from segmentation.workspace import YearFolder, fingerprint, read_json, write_json
+from segmentation.workspace import YearFolder
+
+_log = logging.getLogger(__name__)
 
 
-def predict_year(
-    windows: gpd.GeoDataFrame, folder: YearFolder, run: ModelRun, how: Inference, rule: Rule, quiet: bool = False
-) -> Pieces:
-    """Predict every chip that has no probabilities from this very model yet, and outline the mines of all.
+@dataclass(frozen=True)
+class Work:
+    """What there is to predict of a year.
+
+    Attributes:
+        run: the trained model.
+        how: to run it, in a precision that is settled, and in how many processes to read, write and outline.
+        predictions: of every chip, in the order of the windows.
+        chips: their paths.
+        missing: positions of the chips that are to be predicted.
+        kept: the probabilities that are there.
+        made_from: what all of them together are made from, see ``segmentation.kept``.
+        restart: whether the kept ones are to be removed.
+    """
+
+    run: ModelRun
+    how: Inference
+    predictions: list[Prediction]
+    chips: list[Path]
+    missing: list[int]
+    kept: Kept
+    made_from: dict[str, str]
+    restart: bool = False
+
+
+def plan_year(
+    windows: gpd.GeoDataFrame,
+    folder: YearFolder,
+    run: ModelRun,
+    how: Inference,
+    *,
+    restart: bool = False,
+    quiet: bool = False,
+) -> Work:
+    """Find out which chips have no probabilities from this very model yet. Nothing is changed.
 
     Args:
         windows: of the year, from ``windows.read_windows``.
         folder: the year's, locked by the caller.
-        run: the trained model.
-        how: to run it, and in how many processes to read, write and outline.
-        rule: how probabilities become outlines.
-        quiet: no progress bars.
-
-    Returns:
-        The outlines, window by window in the order of ``windows``, then block by block where windows overlap.
+        run: the trained model; where nothing is missing, its files need not be there.
+        how: to run it.
+        restart: predict every chip, whatever there is.
+        quiet: no progress bar.
 
     Raises:
-        PipelineError: a chip that ``windows.gpkg`` calls written is not there, or the model does not run.
+        PipelineError: the kept probabilities were made in another way, a chip that ``windows.gpkg`` calls written is
+            not there, or the model's files are not.
     """
     seen = windows[windows["status"] == WRITTEN]
     chips = [folder.chip(split, name) for split, name in zip(seen["split"], seen["id"], strict=True)]
@@ -51,17 +86,62 @@ def predict_year(
     predictions = [
         Prediction(folder.probability(run.name, name), *place) for name, place in zip(seen["id"], places, strict=True)
     ]
-    _same_model(folder, run, how.precision)
-    missing = [position for position, prediction in enumerate(predictions) if not prediction.probability.exists()]
-    at_hand = sorted(set(range(len(predictions))) - set(missing))
+    kept, now = read_kept(folder, run.name), inputs_of(folder, run)
+    if restart:
+        missing = list(range(len(predictions)))
+    else:
+        refuse_mixture(kept, run, now, how.precision)
+        missing = _missing(predictions, how.workers, quiet)
+    if not missing:
+        return Work(run, how, predictions, chips, missing, kept, dict(kept.made_from))
+    run.need_files()
     gone = [chips[position] for position in missing if not chips[position].exists()]
     if gone:
         raise PipelineError(f"{len(gone)} chips are gone, for example {gone[0]}; run step 1 for {folder.year} again")
+    precision = precision_to_use(kept, how, restart=restart)
+    record = made_from(run, now, precision)
+    return Work(run, replace(how, precision=precision), predictions, chips, missing, kept, record, restart)
+
+
+def _missing(predictions: list[Prediction], workers: int, quiet: bool) -> list[int]:
+    """Positions of the predictions that are not there, or that cannot be read: these are told."""
+    there = [position for position, prediction in enumerate(predictions) if prediction.probability.exists()]
+    with (
+        ThreadPoolExecutor(workers) as pool,
+        progress(total=len(there), desc="kept", unit="file", quiet=quiet or not there) as bar,
+    ):
+        readable = []
+        for whole in pool.map(is_readable, [predictions[position] for position in there]):
+            readable.append(whole)
+            bar.update()
+    damaged = [position for position, whole in zip(there, readable, strict=True) if not whole]
+    if damaged:
+        example = predictions[damaged[0]].probability
+        _log.warning("%d kept probability files cannot be read and are made anew: %s", len(damaged), example)
+    return sorted(set(range(len(predictions))) - set(there) | set(damaged))
+
+
+def predict_year(work: Work, rule: Rule, quiet: bool = False) -> Pieces:
+    """Predict every chip that has no probabilities yet, and outline the mines of all.
+
+    Args:
+        work: from ``plan_year``.
+        rule: how probabilities become outlines.
+        quiet: no progress bars.
+
+    Returns:
+        The outlines, window by window in the order of the windows, then block by block where windows overlap.
+
+    Raises:
+        PipelineError: the model does not run.
+    """
+    predictions, chips, missing = work.predictions, work.chips, work.missing
+    at_hand = sorted(set(range(len(predictions))) - set(missing))
     # Its readers are forked before the crew's threads start.
-    predicted = predict_chips([chips[position] for position in missing], run, how) if missing else ()
+    predicted = _begin(work) if missing else ()
     alone, blocks = part(predictions) if rule.overlap == MEAN else (np.arange(len(predictions)), [])
     outlined = set(alone.tolist())
-    with Crew(how.workers) as crew:
+    with Crew(work.how.workers) as crew:
 
         def settle(position: int, levels: np.ndarray | None, bar: Bar) -> Future:
             now = rule if position in outlined else None
@@ -78,6 +158,20 @@ def predict_year(
     return collect([piece for piece in pieces if piece is not None])
 
 
+def _begin(work: Work) -> Iterator[tuple[int, np.ndarray]]:
+    """The levels of what is missing, as ``predict_chips`` gives them.
+
+    The kept files are removed, if that was asked for, and the record is written as soon as the model has given
+    something: one that does not run costs nothing that is kept.
+    """
+    predicted = predict_chips([work.chips[position] for position in work.missing], work.run, work.how)
+    first = next(predicted)
+    removed = work.kept.replace(work.made_from, remove=work.restart)
+    if removed:
+        _log.warning("removed %d probability files of before in %s", removed, work.kept.folder)
+    return chain([first], predicted)
+
+
 def _settle(prediction: Prediction, chip: Path, levels: np.ndarray | None, rule: Rule | None) -> Pieces | None:
     """What a worker does with a window: write what is new, and outline it unless that has to wait for others."""
     if levels is not None:
@@ -85,14 +179,3 @@ def _settle(prediction: Prediction, chip: Path, levels: np.ndarray | None, rule:
             transform = file.transform
         write_probability(prediction.probability, encode(levels, read_valid(chip)), transform)
     return None if rule is None else outline_window(prediction, rule)
-
-
-def _same_model(folder: YearFolder, run: ModelRun, precision: str) -> None:
-    """Throw away probabilities that came from other weights, other chips or another precision under the same name."""
-    record = folder.probability(run.name, "model").with_suffix(".json")
-    made_from = run.fingerprint() | {"chips": fingerprint(folder.settings), "precision": precision}
-    if read_json(record) == made_from:
-        return
-    if record.parent.exists():
-        shutil.rmtree(record.parent)
-    write_json(record, made_from)

@@ -69,9 +69,24 @@ def read_probability(path: Path) -> np.ndarray:
     """
     try:
         with rasterio.open(path) as file:
-            return file.read(1)
+            levels = file.read(1)
     except RasterioError as error:
-        raise PipelineError(f"{path} is damaged ({error}); remove it and run step 3 again") from None
+        raise PipelineError(f"{path} is damaged ({error}); run step 3 again, which makes it anew") from None
+    if levels.shape != (CHIP_PX, CHIP_PX) or levels.dtype != np.uint8:
+        raise PipelineError(
+            f"{path} is damaged ({levels.shape[1]} x {levels.shape[0]} pixels of {levels.dtype}, not {CHIP_PX} x "
+            f"{CHIP_PX} of uint8); run step 3 again, which makes it anew"
+        )
+    return levels
+
+
+def is_readable(prediction: Prediction) -> bool:
+    """Whether a window's probabilities are there and whole."""
+    try:
+        prediction.read()
+    except PipelineError:
+        return False
+    return True
 
 
 def spread(levels: np.ndarray) -> np.ndarray:

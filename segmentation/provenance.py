@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from pyogrio.errors import DataLayerError
 
 from segmentation.errors import PipelineError
 from segmentation.geopackage import read_metadata
@@ -17,6 +16,7 @@ from segmentation.geopackage import read_metadata
 # The setting that marks imagery, and everything made from it, as drawn and not photographed; what it says then.
 SYNTHETIC = "synthetic"
 INVENTED = "an invented landscape: no photograph, no real mine"
+# What names of our metadata begin with among those that GeoParquet files have anyway.
 PARQUET_PREFIX = "mining:"
 # Formats in which ours say it; to look into others, some of which have to be read whole for it, is no use.
 _SUFFIXES = (".gpkg", ".parquet", ".fgb")
@@ -47,23 +47,28 @@ def read_provenance(path: Path) -> dict[str, str]:
     if path.suffix.lower() not in _SUFFIXES or not path.is_file():
         return {}
     try:
-        if path.suffix.lower() == ".parquet":
-            return _read_parquet(path)
-        return read_metadata(path)
-    except (PipelineError, DataLayerError):
+        return read_settings(path)
+    except PipelineError:
         return {}
 
 
-def _read_parquet(path: Path) -> dict[str, str]:
+def read_settings(path: Path) -> dict[str, str]:
+    """The metadata of a file of ours, GeoPackage, GeoParquet or FlatGeobuf.
+
+    Raises:
+        PipelineError: the file cannot be read.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if path.suffix.lower() != ".parquet":
+        return read_metadata(path)
     try:
         stored = pq.read_schema(path).metadata or {}
-    except (pa.ArrowException, OSError):
-        return {}
-    texts = {name.decode(): text.decode() for name, text in stored.items() if name.startswith(PARQUET_PREFIX.encode())}
-    return {name.removeprefix(PARQUET_PREFIX): text for name, text in texts.items()}
+    except (pa.ArrowException, OSError) as error:
+        raise PipelineError(f"cannot read {path}: {error}") from None
+    mark = PARQUET_PREFIX.encode()
+    return {name.removeprefix(mark).decode(): text.decode() for name, text in stored.items() if name.startswith(mark)}
 
 
 def is_told(settings: Settings) -> bool:

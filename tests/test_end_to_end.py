@@ -288,7 +288,7 @@ def test_another_threshold_needs_no_second_inference(step_1, step_3, checkpoint,
     probabilities = workspace.year(YEAR).path / "probabilities"
     before = {path: path.stat().st_mtime_ns for path in probabilities.rglob("*.tif")}
     largest = gpd.read_file(step_3[0], layer="mining_polygons")["area"].sum()
-    done = run(*step_3_of(workspace, checkpoint), "--threshold", 0.9)
+    done = run(*step_3_of(workspace, checkpoint), "--threshold", 0.9, "--force")
     assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in probabilities.rglob("*.tif")} == before
     assert gpd.read_file(step_3[0], layer="mining_polygons")["area"].sum() < largest
@@ -298,10 +298,10 @@ def test_smooth_outlines_of_means_in_every_format_need_no_second_inference(step_
     workspace, _ = step_1
     probabilities = workspace.year(YEAR).path / "probabilities"
     before = {path: path.stat().st_mtime_ns for path in probabilities.rglob("*.tif")}
-    done = run(*step_3_of(workspace, checkpoint), "--threshold", 0.1, "--format", "fgb,parquet")
+    done = run(*step_3_of(workspace, checkpoint), "--threshold", 0.1, "--format", "fgb,parquet", "--force")
     assert done.returncode == 0, done.stderr
     exact = gpd.read_file(step_3[0].with_suffix(".fgb"))
-    options = ("--threshold", 0.1, "--outline", "smooth", "--overlap", "mean", "--format", "parquet")
+    options = ("--threshold", 0.1, "--outline", "smooth", "--overlap", "mean", "--format", "parquet", "--force")
     done = run(*step_3_of(workspace, checkpoint), *options)
     assert done.returncode == 0, done.stderr
     assert str(step_3[0].with_suffix(".parquet")) in done.stdout
@@ -315,7 +315,7 @@ def test_a_run_that_goes_on_ends_with_the_same_polygons(step_1, step_3, checkpoi
     workspace, _ = step_1
     probabilities = sorted((workspace.year(YEAR).path / "probabilities").rglob("*.tif"))
     command = (*step_3_of(workspace, checkpoint), "--threshold", 0.1)
-    assert run(*command).returncode == 0
+    assert run(*command, "--force").returncode == 0
     whole = [path.read_bytes() for path in (step_3[0], *probabilities)]
     for path in probabilities[::3]:
         path.unlink()

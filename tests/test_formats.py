@@ -10,8 +10,10 @@ import pytest
 import shapely
 
 from segmentation.attributes import COLUMNS, attribute_polygons
-from segmentation.formats import FGB, FORMATS, GPKG, PARQUET, write_polygons
+from segmentation.errors import PipelineError
+from segmentation.formats import FGB, FORMATS, GPKG, PARQUET, choose_formats, write_polygons
 from segmentation.geopackage import Layer
+from segmentation.provenance import read_settings
 
 METADATA = {"model": "segformer", "threshold": "0.5"}
 # GDAL's own check of GeoPackages comes with Debian's python3-gdal, for the system's interpreter.
@@ -98,3 +100,46 @@ def test_gdal_finds_nothing_wrong_with_the_geopackage(tmp_path, layer):
     command = [SYSTEM_PYTHON, "-m", VALIDATOR, "--extra", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+SETTINGS = METADATA | {"outline": "pixel"}
+
+
+@pytest.fixture
+def written(tmp_path, layer):
+    """The path of a GeoPackage with the other formats beside it."""
+    return write_polygons(tmp_path / "mines.gpkg", layer, SETTINGS, FORMATS)[0]
+
+
+@pytest.mark.parametrize("asked", [[GPKG], [PARQUET], FORMATS])
+def test_files_made_with_the_same_settings_may_be_written_again(written, asked):
+    assert choose_formats(written, SETTINGS | {"precision": "fp32"}, asked) == tuple(asked)
+
+
+@pytest.mark.parametrize("there", FORMATS)
+@pytest.mark.parametrize("asked", FORMATS)
+def test_a_file_made_with_other_settings_is_refused_naming_them(written, there, asked):
+    for other in FORMATS:
+        if other != there:
+            written.with_suffix(f".{other}").unlink()
+    changed = SETTINGS | {"threshold": "0.7", "outline": "smooth"}
+    differences = r"\(outline was pixel, is now smooth, threshold was 0.5, is now 0.7\); --force .*--suffix"
+    with pytest.raises(PipelineError, match=rf"mines.{there} was made with other settings {differences}"):
+        choose_formats(written, changed, [asked])
+    # What would be left behind under the same name is written as well.
+    assert set(choose_formats(written, changed, [asked], force=True)) == {there, asked}
+
+
+@pytest.mark.parametrize("there", FORMATS)
+def test_a_file_that_does_not_say_how_it_was_made_is_not_replaced_in_silence(tmp_path, layer, there):
+    (path,) = write_polygons(tmp_path / "mines.gpkg", layer, {}, [there])
+    with pytest.raises(PipelineError, match=f"mines.{there} does not say how it was made; --force"):
+        choose_formats(tmp_path / "mines.gpkg", SETTINGS, [GPKG])
+    path.write_bytes(b"damaged")
+    with pytest.raises(PipelineError, match=f"mines.{there} cannot be read, so that nothing says .*--force"):
+        choose_formats(tmp_path / "mines.gpkg", SETTINGS, [GPKG])
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_settings_come_back_from_every_format(written, kind):
+    assert read_settings(written.with_suffix(f".{kind}")) == SETTINGS

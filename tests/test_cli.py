@@ -126,7 +126,7 @@ def test_a_killed_worker_is_one_line(parser, capsys):
         cli.run(main, parser.parse_args(["-year=2019", "-iter=1"]))
     assert left.value.code == 2
     said = capsys.readouterr().err
-    assert said.startswith("error: a worker process was ended from outside; is memory short?")
+    assert said.startswith("error: a worker process was killed, most likely because memory ran short")
     assert len(said.splitlines()) == 1
 
 

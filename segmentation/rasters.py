@@ -25,6 +25,7 @@ from segmentation.grid import CRS as GRID_CRS
 from segmentation.grid import HALF_WORLD_M, PLACE_TOLERANCE_PX, QUAD_PX, Grid, lonlat_to_mercator, misplaced_px
 from segmentation.quads import ALPHA, BLUE, GREEN, NIR, RED, REFLECTANCE_SCALE
 from segmentation.raster_files import Layout
+from segmentation.raster_refusals import refuse_tables, require_numbers, require_one_image, require_place
 
 COLOURS = ("red", "green", "blue", "nir")
 
@@ -123,7 +124,7 @@ def read_layout(path: Path) -> Layout:
     """
     try:
         with opened(path) as file:
-            _require_one_image(file)
+            require_one_image(file)
             return Layout.of(file)
     except UNREADABLE as error:
         raise _unreadable(path, error) from None
@@ -162,12 +163,12 @@ def _described(
     no_data: float | None,
 ) -> tuple[Raster, Place]:
     """See ``describe``."""
-    _require_one_image(file)
-    _require_place(file)
+    require_one_image(file)
+    require_place(file)
     chosen = _named(file, bands) if bands else None
-    _refuse_tables(file, chosen or file.indexes)
+    refuse_tables(file, chosen or file.indexes)
     chosen = chosen or _recognised(file)
-    _require_numbers(file, chosen)
+    require_numbers(file, chosen)
     scales, offsets = _reflectance(file, chosen, reflectance)
     outline = outline_of(file.crs, file.transform, file.width, file.height)
     if outline is None or outline.area == 0:
@@ -244,73 +245,6 @@ def opened(path: Path) -> Iterator[rasterio.DatasetReader]:
 
 def _unreadable(path: Path, error: Exception) -> PipelineError:
     return PipelineError(f"{path} cannot be read as a raster: {' '.join(str(error).split())}")
-
-
-def _require_one_image(file: rasterio.DatasetReader) -> None:
-    """Make sure that a file holds one image: of several, the first would be read without a word.
-
-    Raises:
-        PipelineError: it holds several; the message says how to choose.
-    """
-    if file.subdatasets:
-        raise PipelineError(
-            f"{file.name} holds {len(file.subdatasets)} images ({', '.join(file.subdatasets[:2])}, ...); "
-            "write the right one to a file of its own (gdal_translate)"
-        )
-
-
-def _require_place(file: rasterio.DatasetReader) -> None:
-    """Make sure that a file says where on earth its pixels lie.
-
-    Raises:
-        PipelineError: it does not; the message says what would help.
-    """
-    transform = file.transform
-    if transform.is_identity or not np.isfinite(transform[:6]).all() or transform.is_degenerate:
-        points, points_crs = file.gcps
-        only = "ground control points alone" if points else "rational polynomials (RPC) alone" if file.rpcs else ""
-        onto = points_crs.to_string() if points and points_crs else "EPSG:CODE"
-        raise PipelineError(
-            f"{file.name} has no geotransform{f', {only}' if only else ''}: nothing says where each pixel lies; "
-            f"warp it first (gdalwarp -t_srs {onto} FILE WARPED.tif) or, if its world file was lost, export it again"
-        )
-    if file.crs is None:
-        raise PipelineError(f"{file.name} has no CRS; give it one (gdal_edit.py -a_srs EPSG:CODE)")
-    if not (file.crs.is_geographic or file.crs.is_projected):
-        raise PipelineError(
-            f"{file.name}: its CRS ({_crs_name(file.crs)}) is not tied to the earth, or not one of maps; "
-            "give it the true one (gdal_edit.py -a_srs EPSG:CODE)"
-        )
-
-
-def _crs_name(crs: CRS) -> str:
-    quoted = re.search(r'"([^"]*)"', crs.to_wkt())
-    return quoted.group(1) if quoted else "unnamed"
-
-
-def _require_numbers(file: rasterio.DatasetReader, bands: Sequence[int]) -> None:
-    """Make sure that bands hold plain numbers.
-
-    Raises:
-        PipelineError: they hold complex ones, whose imaginary part would go lost.
-    """
-    strange = [file.dtypes[band - 1] for band in bands if np.dtype(file.dtypes[band - 1]).kind not in "iuf"]
-    if strange:
-        raise PipelineError(f"{file.name} holds {strange[0]} numbers; imagery has whole or decimal ones")
-
-
-def _refuse_tables(file: rasterio.DatasetReader, bands: Sequence[int]) -> None:
-    """Make sure that bands hold brightness, not numbers of colours.
-
-    Raises:
-        PipelineError: a band has a table of colours; the message says what would help.
-    """
-    tables = [band for band in bands if file.colorinterp[band - 1] == ColorInterp.palette]
-    if tables:
-        raise PipelineError(
-            f"{file.name}: band {tables[0]} holds numbers of colours in a table (a palette), no brightness; "
-            "write its colours out (gdal_translate -expand rgb) or, better, export the imagery without a table"
-        )
 
 
 def _no_data(

@@ -120,8 +120,10 @@ def refuse_mixture(workspace: Workspace, year: int, settings: dict[str, str | in
     for other in workspace.years():
         folder = workspace.year(other)
         before = read_json(folder.settings)
-        if other == year or not before or not folder.holds_chips():
+        if other == year or not before:
             continue
+        if not (folder.holds_chips() or folder.is_being_worked_on()):
+            continue  # left by a run that made nothing
         was, now = ({name: made.get(name, silent) for name, silent in _SHARED.items()} for made in (before, settings))
         changed = [name for name in _SHARED if was[name] != now[name]]
         if changed:

@@ -88,6 +88,16 @@ class YearFolder:
         """Whether any chip has been cut: if not, the year's settings and windows stand for nothing."""
         return any(self.path.glob("img_dir/*/*.tif"))
 
+    def is_being_worked_on(self) -> bool:
+        """Whether some process holds the year."""
+        if not self.path.exists():
+            return False
+        try:
+            with FileLock(self.path / ".lock").acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the year for one process; also clears what interrupted ones left half-written, see ``leftovers``.

@@ -6,6 +6,7 @@ import pickle
 import re
 import shutil
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
@@ -16,12 +17,13 @@ from rasterio.windows import Window
 
 from segmentation.chips import PUBLISHED, encode
 from segmentation.errors import PipelineError
-from segmentation.grid import CHIP_PX, HALF_WORLD_M, Grid, Windows
+from segmentation.grid import CHIP_PX, HALF_WORLD_M, Grid, Windows, boxes
 from segmentation.quad_cache import NOT_COVERED
 from segmentation.quads import QuadReader
 from segmentation.raster_imagery import RasterImagery
 from segmentation.rasters import Reflectance
 from segmentation.warping import Mosaic
+from segmentation.windows import write_windows
 
 UTM = "EPSG:32721"
 LON, LAT = -57.1, -5.2
@@ -393,7 +395,12 @@ def test_files_that_touch_no_window_of_a_new_year_are_one_line(tmp_path):
     source.connect(Windows(*(np.array([value]) for value in (col, row, side))))
     # Of a year that has chips, the windows that are left may be those without imagery.
     RasterImagery([tmp_path / "in"], quiet=True, kept=source.settings()).connect(far)
-    assert source.footprint(far).pieces.empty
+    footprint = source.footprint(far)
+    assert footprint.pieces.empty
+    squares = boxes(source.grid.window_bounds(far))
+    lost = gpd.GeoDataFrame({"status": [NOT_COVERED], "side_px": [side]}, geometry=squares, crs="EPSG:3857")
+    write_windows(tmp_path / "windows.gpkg", lost, footprint, source.grid, source.settings())
+    assert gpd.read_file(tmp_path / "windows.gpkg", layer="windows")["files"].tolist() == [""]
 
 
 def window_at(source):

@@ -105,6 +105,15 @@ def holder(tmp_path):
     process.stdout.close()
 
 
+def test_a_year_that_is_worked_on_is_known_to_be(holder, folder):
+    assert folder.is_being_worked_on()
+    holder.kill()
+    holder.wait()
+    assert not folder.is_being_worked_on()
+    with folder.locked():
+        pass
+
+
 def test_the_same_year_twice_at_once_is_refused(holder, folder):
     with pytest.raises(PipelineError, match="2019 is being worked on by another process") as refused, folder.locked():
         pass

@@ -39,8 +39,13 @@ class Chips:
         try:
             read_chip(chip)
         except (RasterioError, OSError):
-            return f"the chip {chip} cannot be read; remove it and run step 1 of that year again, which cuts it anew"
+            return unreadable(chip)
         return f"the test pipeline of {self._run.config} fails on {chip}: {reason_of(error)}"
+
+
+def unreadable(chip: Path) -> str:
+    """What to tell of a chip that is damaged."""
+    return f"the chip {chip} cannot be read; remove it and run step 1 of that year again, which cuts it anew"
 
 
 def collate(samples: Sequence[dict | PipelineError]) -> dict | PipelineError:

@@ -15,7 +15,9 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import rasterio
+from rasterio.errors import RasterioError
 
+from segmentation.chip_batches import unreadable
 from segmentation.chips import read_valid
 from segmentation.devices import Inference, predict_chips
 from segmentation.errors import PipelineError
@@ -143,15 +145,15 @@ def predict_year(work: Work, rule: Rule, quiet: bool = False) -> Pieces:
     outlined = set(alone.tolist())
     with Crew(work.how.workers) as crew:
 
-        def settle(position: int, levels: np.ndarray | None, bar: Bar) -> Future:
+        def hand_over(position: int, levels: np.ndarray | None, bar: Bar) -> Future:
             now = rule if position in outlined else None
-            return crew.submit(_settle, predictions[position], chips[position], levels, now, done=bar.update)
+            return crew.submit(write_and_outline, predictions[position], chips[position], levels, now, done=bar.update)
 
         with progress(total=len(predictions), desc="chips", unit="chip", quiet=quiet) as bar:
             # New ones first: the model is not to wait for the outlines of others.
-            settled = {missing[place]: settle(missing[place], levels, bar) for place, levels in predicted}
-            settled |= {position: settle(position, None, bar) for position in at_hand}
-            pieces = [settled[position].result() for position in range(len(predictions))]
+            tasks = {missing[place]: hand_over(missing[place], levels, bar) for place, levels in predicted}
+            tasks |= {position: hand_over(position, None, bar) for position in at_hand}
+            pieces = [tasks[position].result() for position in range(len(predictions))]
         with progress(total=len(blocks), desc="overlaps", unit="block", quiet=quiet or not blocks) as bar:
             joint = [crew.submit(outline_block, block, rule, done=bar.update) for block in blocks]
             pieces += [block.result() for block in joint]
@@ -172,10 +174,27 @@ def _begin(work: Work) -> Iterator[tuple[int, np.ndarray]]:
     return chain([first], predicted)
 
 
-def _settle(prediction: Prediction, chip: Path, levels: np.ndarray | None, rule: Rule | None) -> Pieces | None:
-    """What a worker does with a window: write what is new, and outline it unless that has to wait for others."""
+def write_and_outline(
+    prediction: Prediction, chip: Path, levels: np.ndarray | None, rule: Rule | None
+) -> Pieces | None:
+    """What a worker does with a window: write what is new, and outline it unless that has to wait for others.
+
+    Args:
+        prediction: the window's.
+        chip: its path.
+        levels: (512, 512) uint8 as the model gave them; None where they are kept already.
+        rule: how probabilities become outlines; None where other windows overlap and are to be averaged first.
+
+    Raises:
+        PipelineError: the chip or the probabilities cannot be read.
+    """
     if levels is not None:
-        with rasterio.open(chip) as file:
-            transform = file.transform
-        write_probability(prediction.probability, encode(levels, read_valid(chip)), transform)
+        try:
+            with rasterio.open(chip) as file:
+                transform = file.transform
+            valid = read_valid(chip)
+        except RasterioError:
+            # Other libraries, by which a model may read, give what is left of a damaged file without a word.
+            raise PipelineError(unreadable(chip)) from None
+        write_probability(prediction.probability, encode(levels, valid), transform)
     return None if rule is None else outline_window(prediction, rule)

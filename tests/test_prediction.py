@@ -3,6 +3,7 @@
 import shutil
 
 import geopandas as gpd
+import numpy as np
 import pytest
 import torch
 from models import untrained
@@ -12,7 +13,7 @@ from segmentation.devices import Inference
 from segmentation.errors import PipelineError
 from segmentation.kept import record_path
 from segmentation.model import ModelRun, find_run
-from segmentation.prediction import plan_year
+from segmentation.prediction import plan_year, write_and_outline
 from segmentation.provenance import read_settings
 from segmentation.windows import read_windows
 from segmentation.workspace import Workspace, fingerprint, read_json, write_json
@@ -195,3 +196,13 @@ def test_weights_that_are_no_numbers_are_refused_and_nothing_is_kept(trained, tm
     assert not kept(folder)
     assert not record_path(folder, RUN).exists()
     assert not (folder.path / "gpkg").exists()
+
+
+def test_a_chip_that_was_damaged_meanwhile_is_named(year, trained):
+    record_path(year, RUN).with_name("w2.tif").unlink()
+    work = plan(year, trained[0])
+    chip = work.chips[2]
+    chip.write_bytes(chip.read_bytes()[:3000])
+    with pytest.raises(PipelineError, match=r"the chip .*w2.tif cannot be read; remove it and run step 1"):
+        write_and_outline(work.predictions[2], chip, np.zeros((512, 512), "uint8"), None)
+    assert "w2.tif" not in kept(year)

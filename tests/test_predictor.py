@@ -19,7 +19,7 @@ from segmentation.chips import write_chip
 from segmentation.devices import Inference, predict_chips
 from segmentation.errors import PipelineError
 from segmentation.grid import Grid
-from segmentation.predictor import SEED, Predictor
+from segmentation.predictor import SEED, Predictor, choose_precision
 
 FCN = {
     "model__decode_head": {
@@ -367,6 +367,28 @@ def test_what_goes_wrong_on_one_of_several_devices_is_told(plain, chips):
 def test_a_device_or_precision_that_is_not_there_is_told(plain, device, precision, message):
     with pytest.raises(PipelineError, match=message):
         Predictor(plain, device, precision)
+
+
+@pytest.mark.parametrize(
+    ("precision", "devices", "chosen"),
+    [
+        ("auto", ["cpu"], "fp32"),
+        ("auto", ["cuda:0", "cuda:1"], "bf16"),
+        ("auto", ["cuda:0", "cuda:9"], "fp32"),
+        ("auto", ["cuda:0", "cpu"], "fp32"),
+        ("bf16", ["cuda:0", "cpu"], "bf16"),
+        ("fp16", ["cuda:9"], "fp16"),
+        ("bf16", ["cuda:9"], "the GPU cuda:9 does not compute in bf16"),
+        ("fp16", ["cuda:0", "cpu"], "fp16 is for GPUs"),
+    ],
+)
+def test_all_devices_compute_in_one_precision(monkeypatch, precision, devices, chosen):
+    monkeypatch.setattr("segmentation.predictor._computes_in_bf16", lambda gpu: gpu != "cuda:9")
+    if " " in chosen:
+        with pytest.raises(PipelineError, match=chosen):
+            choose_precision(precision, devices)
+    else:
+        assert choose_precision(precision, devices) == chosen
 
 
 def test_weights_of_another_model_are_refused(plain, tmp_path):

@@ -91,7 +91,8 @@ def main(options: argparse.Namespace) -> int:
     folder = workspace.year(options.year)
     with open_imagery(options, workspace) as source:
         grid = source.grid
-        polygons, plan, labels = planned(options, workspace, grid)
+        polygons, plan = planned(options, workspace, grid)
+        labels = polygons.all if options.year == options.label_year else None
         made_from = {
             "polygons": polygons.fingerprint,
             "masks": labels is not None,
@@ -133,32 +134,34 @@ def main(options: argparse.Namespace) -> int:
 def say_plan(options: argparse.Namespace) -> int:
     """Say what the years would take, and fetch nothing."""
     workspace = cli.workspace(options)
-    plans, told = [], []
+    years, polygons = [], None
     for year in options.years:
         options.year = year
-        folder = workspace.year(options.year)
         with open_imagery(options, workspace) as source:
-            polygons, plan, labels = planned(options, workspace, source.grid)
-            left = uncut(plan, folder, labels is not None)
+            if polygons is None:
+                # The same for all years, whose imagery is of the same kind.
+                polygons, plan = planned(options, workspace, source.grid)
+                told = cautions.of_plan(plan, source.grid) + cautions.of_polygons(polygons.all)
+            left = uncut(plan, workspace.year(year), masks=year == options.label_year)
             forecast = source.forecast(as_windows(plan), left)
-            plans.append(YearPlan(options.year, plan["side_px"].to_numpy(), source.grid.pixel_m, left, forecast))
-            told += cautions.of_plan(plan, source.grid) + cautions.of_polygons(polygons.all)
-            told += [] if labels is None else cautions.of_labels_to_be(plan, labels)
-    print(announce(polygons, plans, options.max_rps, options.bandwidth))
-    warn(dict.fromkeys(told))
+            years.append(YearPlan(year, plan["side_px"].to_numpy(), source.grid.pixel_m, left, forecast))
+    if options.label_year in options.years:
+        told += cautions.of_labels_to_be(plan, polygons.all)
+    print(announce(polygons, years, options.max_rps, options.bandwidth))
+    warn(told)
     return cli.DONE
 
 
 def planned(
     options: argparse.Namespace, workspace: Workspace, grid: Grid
-) -> tuple[LiteraturePolygons, gpd.GeoDataFrame, gpd.GeoDataFrame | None]:
-    """The polygons, the windows around them, and the polygons to draw into masks (None without masks)."""
+) -> tuple[LiteraturePolygons, gpd.GeoDataFrame]:
+    """The polygons, and the windows around them."""
     polygons = read_polygons(options.polygons or workspace.polygons)
     test_ids = read_test_ids(options.test_ids, polygons.in_belt["id"])
     plan = plan_windows(polygons.in_belt, grid, test_ids, options.seed)
     if options.native:
         plan = full_resolution(plan, grid)
-    return polygons, plan, polygons.all if options.year == options.label_year else None
+    return polygons, plan
 
 
 def warn(told: Iterable[str]) -> None:

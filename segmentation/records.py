@@ -80,7 +80,7 @@ class RecordFile:
         """Read the lines that were added since the last time; all of them if the file is another one."""
         try:
             file = self._path.open("rb")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # a file in the folder's place is told by whoever writes
             return
         with file:
             known = os.fstat(file.fileno())

@@ -2,6 +2,7 @@
 
 import pytest
 
+from segmentation.errors import PipelineError
 from segmentation.quad_cache import COVERED, FAILED, NOT_COVERED, QuadCache, QuadRecord
 from segmentation.records import RecordFile
 
@@ -30,6 +31,13 @@ def test_a_line_that_was_cut_off_is_forgotten_and_harms_no_other(tmp_path):
     records.keep("d", 4)
     again = RecordFile(path)
     assert [again.get(key) for key in "abcd"] == [1, None, 3, 4]
+
+
+def test_a_file_in_the_place_of_its_folder_is_one_clear_line(tmp_path):
+    (tmp_path / "folder").touch()
+    records = RecordFile(tmp_path / "folder" / "facts.jsonl")
+    with pytest.raises(PipelineError, match="cannot write to"):
+        records.keep("a", 1)
 
 
 def test_a_tidy_file_does_not_tell_the_order_of_events(tmp_path):

@@ -77,11 +77,12 @@ def untrained(name: str, folder: Path, chips: list[Path]) -> ModelRun:
 def rates(ways: Mapping[str, tuple[int, Callable[[], object]]], runs: int) -> dict[str, float]:
     """Chips a second of several ways, which take turns, so that a slow minute of the machine meets all: medians."""
     seconds = {name: [] for name in ways}
-    for turn in range(runs + 1):
+    warm_up = runs > 1  # as in timing.median_s, a single run goes without
+    for turn in range(runs + warm_up):
         for name, (_, work) in ways.items():
             start = time.perf_counter()
             work()
-            if turn:  # the first is to warm up
+            if turn >= warm_up:
                 seconds[name].append(time.perf_counter() - start)
     return {name: count / statistics.median(seconds[name]) for name, (count, _) in ways.items()}
 

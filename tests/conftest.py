@@ -89,6 +89,17 @@ def world_to_mercator(col: float, row: float) -> tuple[float, float]:
     return col * PIXEL_M - HALF_WORLD_M, HALF_WORLD_M - row * PIXEL_M
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say what runs in one process where several share the tests (``pytest -n 2 --dist loadgroup``).
+
+    A file's tests share its fixtures and stay together; so do the files that share rendered quads and the calm run of
+    ``step_1``, which would be made in every process otherwise.
+    """
+    for item in items:
+        shares = any(hasattr(item.module, name) for name in ("rendered_quads", "calm_run"))
+        item.add_marker(pytest.mark.xdist_group("step 1" if shares else item.path.stem))
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20190601)

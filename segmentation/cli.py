@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import re
 import signal
@@ -217,6 +218,7 @@ def run(main: Callable[[argparse.Namespace], int], options: argparse.Namespace) 
     level = logging.INFO if options.verbose else logging.WARNING
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("segmentation").setLevel(level)
+    _print_any_name()
     try:
         check_projections()
         with logging_redirect_tqdm(), sigterm_as_interrupt():
@@ -262,3 +264,12 @@ def leave(status: int) -> NoReturn:
     with suppress(OSError):
         flush(sys.stderr)
     sys.exit(status)
+
+
+def _print_any_name() -> None:
+    """Let a terminal or log that cannot show a character get its code, as on stderr, instead of ending the command.
+
+    Names of countries, files and folders go beyond the alphabet of a locale that is not UTF-8.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

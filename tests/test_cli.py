@@ -1,6 +1,7 @@
 """Command lines, as users type them."""
 
 import argparse
+import io
 import os
 import subprocess
 import sys
@@ -170,3 +171,15 @@ def test_what_a_user_can_mend_is_one_line(tmp_path, arguments, message):
     assert found.stderr.startswith("error: ")
     assert len(found.stderr.splitlines()) == 1
     assert not found.stdout
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "iso8859-1", "utf-8"])
+def test_a_name_that_the_locale_cannot_show_does_not_end_a_command(monkeypatch, encoding):
+    said = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", said)
+    name = "Côte d'Ivoire, Đắk Nông, \udce4.tif"  # the last as a file name in another encoding arrives
+    with pytest.raises(SystemExit) as left:
+        cli.run(lambda _: print(name) or cli.DONE, argparse.Namespace(verbose=False))
+    assert left.value.code == cli.DONE
+    said.flush()
+    assert said.buffer.getvalue().decode(encoding) == name.encode(encoding, "backslashreplace").decode(encoding) + "\n"

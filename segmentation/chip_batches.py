@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rasterio.errors import RasterioError
 
 from segmentation.chips import read_chip
-from segmentation.errors import PipelineError
+from segmentation.errors import DamagedFile, PipelineError
 from segmentation.model import ModelRun
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Chips:
 
         try:
             read_chip(chip)
-        except (RasterioError, OSError):
+        except (RasterioError, OSError, DamagedFile):
             return unreadable(chip)
         return f"the test pipeline of {self._run.config} fails on {chip}: {reason_of(error)}"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # Databases give back what they have written when they find no more room.
 _HARDLY_ANY_BYTES = 1 << 20
+_LONGEST_REASON = 200
 
 
 class PipelineError(Exception):
@@ -64,9 +65,12 @@ def cannot_write(path: Path, error: Exception) -> PipelineError:
         path: of the file.
         error: from the library.
     """
+    # SQLite's begin with the whole statement that failed.
+    reason = " ".join(str(error).split())
+    reason = reason if len(reason) <= _LONGEST_REASON else f"...{reason[-_LONGEST_REASON:]}"
     if shutil.disk_usage(path.parent).free < _HARDLY_ANY_BYTES:
-        return DiskFull(f"disk full at {path} ({error}): make room, then run the same command again")
-    return PipelineError(f"cannot write {path}: {error}; is the disk full?")
+        return DiskFull(f"disk full at {path} ({reason}): make room, then run the same command again")
+    return PipelineError(f"cannot write {path}: {reason}; is the disk full?")
 
 
 @contextmanager

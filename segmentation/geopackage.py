@@ -196,9 +196,14 @@ def _check_whole(path: Path, rows: Mapping[str, int]) -> None:
             raise sqlite3.DatabaseError(f"it has {path.stat().st_size} of {pages * page_bytes} bytes")
         for layer, expected in rows.items():
             quoted = layer.replace('"', '""')
-            [found] = database.execute(f'SELECT count(*) FROM "{quoted}"').fetchone()
+            found, shapes = database.execute(f'SELECT count(*), count({_GEOMETRY_COLUMN}) FROM "{quoted}"').fetchone()
             if found != expected:
                 raise sqlite3.DatabaseError(f"layer {layer} has {found} of {expected} rows")
+            # The spatial index comes last; where it has no room, there is none.
+            index = f"rtree_{quoted}_{_GEOMETRY_COLUMN}_rowid"
+            [found] = database.execute(f'SELECT count(*) FROM "{index}"').fetchone()
+            if found != shapes:
+                raise sqlite3.DatabaseError(f"the index of layer {layer} has {found} of {shapes} rows")
 
 
 def _write_layer(path: Path, portions: Iterator[Layer], metadata: dict[str, str]) -> tuple[Layer, int]:

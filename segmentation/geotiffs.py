@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import rasterio
@@ -18,6 +20,9 @@ from rasterio.windows import Window
 from segmentation.errors import DamagedFile, DiskFull
 from segmentation.quads import block_extents
 from segmentation.workspace import whole_file
+
+# Bytes of a value by the number of its type (TIFF 6.0, section 2).
+_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 
 
 @contextmanager
@@ -94,6 +99,19 @@ def read_whole(path: Path, remedy: str) -> np.ndarray:
     raise DamagedFile(path, reason, remedy)
 
 
+def damaged(paths: Sequence[Path], threads: int) -> list[DamagedFile]:
+    """Those of some files that cannot be read, or not all of them; the errors are not raised.
+
+    Args:
+        paths: of GeoTIFFs of ours without missing blocks.
+        threads: to look through them in.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        reasons = list(pool.map(damage, paths))
+    remedy = "run the step that made it again"
+    return [DamagedFile(path, reason, remedy) for path, reason in zip(paths, reasons, strict=True) if reason]
+
+
 def damage(path: Path, *, sparse: bool = False) -> str | None:
     """What is wrong with a file that is there, None if all of it can be read.
 
@@ -105,8 +123,13 @@ def damage(path: Path, *, sparse: bool = False) -> str | None:
         sparse: blocks may be missing.
     """
     try:
+        size_bytes = path.stat().st_size
+        with path.open("rb") as file:
+            if _end_of_tags(file) > size_bytes:
+                return f"cut off at {size_bytes} bytes"
         with rasterio.open(path) as raster, path.open("rb") as file:
-            size_bytes = path.stat().st_size
+            if raster.crs is None:
+                return "its CRS is missing"
             for band in raster.indexes if raster.interleaving == Interleaving.band else raster.indexes[:1]:
                 extents = list(block_extents(raster, band, [Window(0, 0, raster.width, raster.height)]))
                 if not sparse and len(extents) < _count_blocks(raster, band):
@@ -117,9 +140,31 @@ def damage(path: Path, *, sparse: bool = False) -> str | None:
                     if raster.compression == Compression.deflate:
                         file.seek(offset)
                         zlib.decompress(file.read(size))
-    except (RasterioError, OSError, zlib.error) as error:
+    except (RasterioError, OSError, struct.error, zlib.error) as error:
         return " ".join(str(error).split()) or type(error).__name__
     return None
+
+
+def _end_of_tags(file: BinaryIO) -> int:
+    """Where the values of a TIFF's first directory end, which readers do without if they are not there.
+
+    TIFF 6.0, section 2: the directory's place, its number of entries, and entries of 12 bytes: tag, type, number of
+    values, and their place where they take more than 4 bytes.
+
+    Raises:
+        struct.error: the file ends before the directory does.
+    """
+    order, version, start = struct.unpack("<2sHI", file.read(8))
+    if (order, version) != (b"II", 42):
+        return 0  # not as GDAL writes files of less than 4 GB on our machines
+    file.seek(start)
+    [entries] = struct.unpack("<H", file.read(2))
+    end = 0
+    for _, kind, count, place in struct.iter_unpack("<HHII", file.read(12 * entries)):
+        size = _TYPE_BYTES.get(kind, 1) * count
+        if size > 4:
+            end = max(end, place + size)
+    return end
 
 
 def _count_blocks(raster: rasterio.DatasetReader, band: int) -> int:

@@ -12,8 +12,9 @@ import rasterio
 import shapely
 
 from segmentation.chips import NO_DATA as CHIP_NO_DATA
+from segmentation.chips import read_chip
 from segmentation.grid import mercator_to_lonlat
-from segmentation.probabilities import CERTAIN, NO_DATA
+from segmentation.probabilities import CERTAIN, NO_DATA, read_probability
 from segmentation.workspace import whole_file
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ def save(figure: Figure, path: Path, dpi: int) -> None:
 
 def show_chip(axis: Axes, path: Path) -> None:
     """Show a chip in natural colours; grey where it has no data."""
+    dn = read_chip(path)[:3]
     with rasterio.open(path) as chip:
-        dn, bounds = chip.read([1, 2, 3]), chip.bounds
+        bounds = chip.bounds
         scale, offset = np.array(chip.scales[:3]), np.array(chip.offsets[:3])
     if (scale == 1).all():  # an encoding without reflectance: as bright as it comes
         scale = scale * _WHITE / 255
@@ -61,8 +63,9 @@ def show_chip(axis: Axes, path: Path) -> None:
 
 def show_probability(axis: Axes, path: Path) -> AxesImage:
     """Show the probability of mine, black to light; grey where there is no data."""
+    values = read_probability(path)
     with rasterio.open(path) as file:
-        values, bounds = file.read(1), file.bounds
+        bounds = file.bounds
     extent = (bounds.left, bounds.right, bounds.bottom, bounds.top)
     shown = np.ma.masked_equal(values, NO_DATA) / CERTAIN
     image = axis.imshow(shown, extent=extent, vmin=0, vmax=1, cmap="magma", interpolation="antialiased")

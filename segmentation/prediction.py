@@ -20,7 +20,8 @@ from rasterio.errors import RasterioError
 from segmentation.chip_batches import unreadable
 from segmentation.chips import read_valid
 from segmentation.devices import Inference, predict_chips
-from segmentation.errors import PipelineError
+from segmentation.errors import DamagedFile, PipelineError
+from segmentation.geotiffs import damaged
 from segmentation.kept import Kept, inputs_of, made_from, precision_to_use, read_kept, refuse_mixture
 from segmentation.model import ModelRun
 from segmentation.overlaps import part
@@ -100,6 +101,13 @@ def plan_year(
     gone = [chips[position] for position in missing if not chips[position].exists()]
     if gone:
         raise PipelineError(f"{len(gone)} chips are gone, for example {gone[0]}; run step 1 for {folder.year} again")
+    damaged_chips = damaged([chips[position] for position in missing], how.workers)
+    if damaged_chips:
+        example = damaged_chips[0]
+        raise PipelineError(
+            f"{len(damaged_chips)} chips are damaged, for example {example.path} ({example.reason}); "
+            f"run step 1 for {folder.year} again, which makes them anew"
+        )
     precision = precision_to_use(kept, how, restart=restart)
     record = made_from(run, now, precision)
     return Work(run, replace(how, precision=precision), predictions, chips, missing, kept, record, restart)
@@ -116,11 +124,11 @@ def _missing(predictions: list[Prediction], workers: int, quiet: bool) -> list[i
         for whole in pool.map(is_readable, [predictions[position] for position in there]):
             readable.append(whole)
             bar.update()
-    damaged = [position for position, whole in zip(there, readable, strict=True) if not whole]
-    if damaged:
-        example = predictions[damaged[0]].probability
-        _log.warning("%d kept probability files cannot be read and are made anew: %s", len(damaged), example)
-    return sorted(set(range(len(predictions))) - set(there) | set(damaged))
+    unreadable_ones = [position for position, whole in zip(there, readable, strict=True) if not whole]
+    if unreadable_ones:
+        example = predictions[unreadable_ones[0]].probability
+        _log.warning("%d kept probability files cannot be read and are made anew: %s", len(unreadable_ones), example)
+    return sorted(set(range(len(predictions))) - set(there) | set(unreadable_ones))
 
 
 def predict_year(work: Work, rule: Rule, quiet: bool = False) -> Pieces:
@@ -193,7 +201,7 @@ def write_and_outline(
             with rasterio.open(chip) as file:
                 transform = file.transform
             valid = read_valid(chip)
-        except RasterioError:
+        except (RasterioError, DamagedFile):
             # Other libraries, by which a model may read, give what is left of a damaged file without a word.
             raise PipelineError(unreadable(chip)) from None
         write_probability(prediction.probability, encode(levels, valid), transform)

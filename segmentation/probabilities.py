@@ -9,18 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from rasterio import Affine
-from rasterio.errors import RasterioError
 from scipy import ndimage
 
 from segmentation.chips import PROFILE
-from segmentation.errors import PipelineError
-from segmentation.geotiffs import new_geotiff
+from segmentation.errors import DamagedFile
+from segmentation.geotiffs import new_geotiff, read_whole
 from segmentation.grid import CHIP_PX
 
 CERTAIN = 250
 NO_DATA = 255
+_REMEDY = "run step 3 again, which makes it anew"
 
 
 @dataclass(frozen=True)
@@ -65,18 +64,13 @@ def read_probability(path: Path) -> np.ndarray:
     """A window's levels as written: (512, 512) uint8.
 
     Raises:
-        PipelineError: the file is damaged.
+        DamagedFile: not all of it can be read.
     """
-    try:
-        with rasterio.open(path) as file:
-            levels = file.read(1)
-    except RasterioError as error:
-        raise PipelineError(f"{path} is damaged ({error}); run step 3 again, which makes it anew") from None
+    levels = read_whole(path, _REMEDY)[0]
     if levels.shape != (CHIP_PX, CHIP_PX) or levels.dtype != np.uint8:
-        raise PipelineError(
-            f"{path} is damaged ({levels.shape[1]} x {levels.shape[0]} pixels of {levels.dtype}, not {CHIP_PX} x "
-            f"{CHIP_PX} of uint8); run step 3 again, which makes it anew"
-        )
+        height, width = levels.shape
+        reason = f"{width} x {height} pixels of {levels.dtype}, not {CHIP_PX} x {CHIP_PX} of uint8"
+        raise DamagedFile(path, reason, _REMEDY)
     return levels
 
 
@@ -84,7 +78,7 @@ def is_readable(prediction: Prediction) -> bool:
     """Whether a window's probabilities are there and whole."""
     try:
         prediction.read()
-    except PipelineError:
+    except DamagedFile:
         return False
     return True
 

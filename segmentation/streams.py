@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -39,13 +40,12 @@ def say(text: str) -> None:
 
 def output_is_gone() -> bool:
     """Whether nobody reads standard output any more, as behind ``| head``."""
+    watch = select.poll()
     try:
-        flush(sys.stdout)
-    except BrokenPipeError:
-        return True
-    except OSError:
+        watch.register(sys.stdout.fileno(), 0)
+    except (OSError, ValueError):  # a stream without a file of its own, as tests have
         return False
-    return False
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in watch.poll(0))
 
 
 def flush(stream: io.TextIOBase | None) -> None:

@@ -15,7 +15,7 @@ from segmentation.evaluation.inputs import Pair
 from segmentation.evaluation.objects import outline
 from segmentation.evaluation.pixels import LEVELS, histogram
 from segmentation.masks import IGNORE, MINE, draw_mask, read_mask
-from segmentation.probabilities import NO_DATA
+from segmentation.probabilities import NO_DATA, read_probability
 from segmentation.progress import progress
 from segmentation.workers import worker_pool
 
@@ -64,8 +64,9 @@ def read_pair(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         PipelineError: the prediction is not one of step 3's.
     """
+    probability = read_probability(pair.probability)
     with rasterio.open(pair.probability) as file:
-        probability, transform = file.read(1), file.transform
+        transform = file.transform
     if ((probability >= LEVELS) & (probability != NO_DATA)).any():
         raise PipelineError(f"{pair.probability} holds values from {LEVELS} to {NO_DATA - 1}: no probabilities of ours")
     if pair.mask is not None:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
+from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 
 from segmentation import cli
-from segmentation.errors import PipelineError
+from segmentation.errors import DamagedFile, PipelineError
 from segmentation.grid import CRS
 from segmentation.model import find_run
 from segmentation.pictures import (
@@ -99,7 +100,10 @@ def _view(workspace: Workspace, year: int, run: str, literature: gpd.GeoDataFram
     if not path.exists():
         raise PipelineError(f"no predictions at {path}: run gpkg_dataset_generation.py -year={year} first")
     made = read_provenance(folder.windows) | read_provenance(path)
-    predicted = gpd.read_file(path, layer="mining_polygons").to_crs(CRS)
+    try:
+        predicted = gpd.read_file(path, layer="mining_polygons").to_crs(CRS)
+    except (DataSourceError, DataLayerError, FeatureError) as error:
+        raise DamagedFile(path, str(error), f"run gpkg_dataset_generation.py -year={year} again") from None
     return YearView(year, made, windows.set_index("id"), predicted, literature)
 
 

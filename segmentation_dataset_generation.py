@@ -19,7 +19,14 @@ from segmentation.sources import add_options, check_options, open_imagery, refus
 from segmentation.splits import SEED, read_test_ids
 from segmentation.summary import failures, summarise
 from segmentation.typed import a_file, a_path
-from segmentation.windows import as_windows, full_resolution, plan_windows, splits_fingerprint, write_windows
+from segmentation.windows import (
+    as_windows,
+    full_resolution,
+    keep_former_splits,
+    plan_windows,
+    splits_fingerprint,
+    write_windows,
+)
 from segmentation.workspace import Workspace, keep_settings
 from segmentation.year_plan import YearPlan, announce
 
@@ -116,7 +123,7 @@ def main(options: argparse.Namespace) -> int:
             )
 
     print(marked(f"{options.year}: {source.settings()['mosaic']}", source.settings().get(SYNTHETIC)))
-    print(summarise(polygons, dataset, footprint))
+    print(summarise(polygons, dataset, footprint, chosen_test=options.test_ids is not None))
     if source.traffic is not None:
         sent, received_mb = source.traffic.requests, source.traffic.received_bytes / 1e6
         print(f"{sent:,} requests sent, {received_mb:,.1f} MB of {footprint.unit}s received")
@@ -161,7 +168,7 @@ def planned(
     plan = plan_windows(polygons.in_belt, grid, test_ids, options.seed)
     if options.native:
         plan = full_resolution(plan, grid)
-    return polygons, plan
+    return polygons, keep_former_splits(plan, workspace.recorded("splits"), test_ids, options.seed)
 
 
 def warn(told: Iterable[str]) -> None:

@@ -18,6 +18,10 @@ from segmentation.workspace import SPLITS
 
 SHARES = (0.8, 0.1, 0.1)
 SEED = 42
+# A group with more of the windows than validation and test are to hold together can only be trained on.
+DOMINANT = 0.2
+# How far the share of a split may lie from the one that is meant, of all windows, before it is said.
+FAR = 0.05
 
 
 def overlapping_pairs(windows: Windows) -> np.ndarray:
@@ -36,17 +40,24 @@ def overlap_groups(windows: Windows) -> np.ndarray:
 
 
 def assign_splits(
-    ids: np.ndarray, groups: np.ndarray, test_ids: frozenset[str] = frozenset(), seed: int = SEED
+    ids: np.ndarray,
+    groups: np.ndarray,
+    test_ids: frozenset[str] = frozenset(),
+    seed: int = SEED,
+    *,
+    dominant_to_train: bool = True,
 ) -> np.ndarray:
     """A split for every window, the same for a polygon in every year and whatever the order of the rows.
 
     Groups are put in a random order that depends on the seed and on their smallest id alone, and cut at the shares.
+    Where that leaves a dominant group to validation or test, dominant groups go to train and the others are cut.
 
     Args:
         ids: (n,) str, the polygons' ids.
         groups: (n,) int, windows with the same label stay together.
         test_ids: ids whose groups form the test split; the others are then divided between train and val.
         seed: of the random order.
+        dominant_to_train: False cuts the random order as it comes, whatever is left to train on.
 
     Returns:
         (n,) str: train, val or test.
@@ -57,22 +68,75 @@ def assign_splits(
     table["order"] = pd.util.hash_array(table["key"].to_numpy(dtype=object), hash_key=f"{seed:016d}"[-16:])
     table = table.sort_values(["chosen", "order", "key"])
     free = table.loc[~table["chosen"], "size"].to_numpy()
-    drawn = np.array(SPLITS)[_cut(free, SHARES[:2] if test_ids else SHARES)]
-    table["split"] = np.append(drawn, np.full(int(table["chosen"].sum()), "test"))
+    shares = SHARES[:2] if test_ids else SHARES
+    place = _cut(free, np.array(shares))
+    dominant = _to_be_trained_on(free, others_needed=len(shares) - 1)
+    if dominant_to_train and (place[dominant] != 0).any():
+        place = _cut_around(dominant, free, np.array(shares))
+    table["split"] = np.append(np.array(SPLITS)[place], np.full(int(table["chosen"].sum()), "test"))
     return frame["group"].map(table["split"]).to_numpy(dtype=str)
 
 
-def _cut(sizes: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
-    """Cut a sequence of groups at the shares of their total size: (n,) int, the number of each group's split."""
+def _cut(sizes: np.ndarray, shares: np.ndarray, held: tuple[int, ...] = ()) -> np.ndarray:
+    """Cut a sequence of groups at the shares of their total size: (n,) int, the number of each group's split.
+
+    Args:
+        sizes: (n,) int, of the groups.
+        shares: of the splits, in any unit.
+        held: the splits that hold other groups already; each of the rest gets a group here if there are enough.
+    """
     middle = (np.cumsum(sizes) - sizes / 2) / max(sizes.sum(), 1)
-    place = np.searchsorted(np.cumsum(shares)[:-1] / sum(shares), middle, side="right")
-    if len(place) >= len(shares):
+    place = np.searchsorted(np.cumsum(shares)[:-1] / shares.sum(), middle, side="right")
+    if len(place) >= len(shares) - len(held):
         # However few the groups, training needs every split.
-        place[0] = 0
+        if 0 not in held:
+            place[0] = 0
         for split in range(len(shares) - 1, 0, -1):
             if split not in place:
                 place[split - len(shares)] = split
     return place
+
+
+def _to_be_trained_on(sizes: np.ndarray, others_needed: int) -> np.ndarray:
+    """The dominant groups, (n,) bool, or the largest of them alone where the others are too few for other splits.
+
+    Args:
+        sizes: (n,) int, of the groups.
+        others_needed: number of splits beside train, each of which needs a group.
+    """
+    dominant = sizes > DOMINANT * sizes.sum()
+    if dominant.any() and (~dominant).sum() < others_needed:
+        dominant = np.arange(len(sizes)) == np.argmax(sizes)
+    return dominant
+
+
+def _cut_around(dominant: np.ndarray, sizes: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Give dominant groups to train and cut the others at what then remains of the shares: (n,) int, as ``_cut``."""
+    remaining = shares * sizes.sum() / shares.sum()
+    remaining[0] = max(remaining[0] - sizes[dominant].sum(), 0)
+    place = np.zeros(len(sizes), "int64")
+    place[~dominant] = _cut(sizes[~dominant], remaining, held=(0,))
+    return place
+
+
+def far_from_shares(splits: np.ndarray, *, chosen_test: bool = False) -> str:
+    """A line that says how chips are shared out, where that is far from what is meant; else nothing.
+
+    Args:
+        splits: (n,) str, of the chips.
+        chosen_test: whether the test split was chosen by hand; only the rest is then meant to have shares.
+    """
+    names = SPLITS[:2] if chosen_test else SPLITS
+    meant = np.array(SHARES[: len(names)]) / sum(SHARES[: len(names)])
+    counts = np.array([(splits == name).sum() for name in names])
+    total = counts.sum()
+    # Of few chips, one more or less is much.
+    if not total or (np.abs(counts / total - meant) <= max(FAR, 1 / total)).all():
+        return ""
+    told = []
+    for name, count, share in zip(names, counts, meant, strict=True):
+        told.append(f"{name} {count:,} ({count / total:.1%}, meant {share:.0%})")
+    return f"splits far from their shares, as windows that overlap stay together: {', '.join(told)}"
 
 
 def read_test_ids(path: Path | None, known: np.ndarray) -> frozenset[str]:

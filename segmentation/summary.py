@@ -10,20 +10,23 @@ from segmentation.dataset import Dataset
 from segmentation.imagery import Footprint
 from segmentation.polygons import LiteraturePolygons
 from segmentation.quad_cache import FAILED, NOT_COVERED
-from segmentation.splits import leakage_m2
+from segmentation.splits import far_from_shares, leakage_m2
 from segmentation.windows import WRITTEN, as_windows
 from segmentation.workspace import SPLITS
 
 _NAMED = 12
 
 
-def summarise(polygons: LiteraturePolygons, dataset: Dataset, footprint: Footprint) -> str:
+def summarise(
+    polygons: LiteraturePolygons, dataset: Dataset, footprint: Footprint, *, chosen_test: bool = False
+) -> str:
     """A table of what came in, what was left out and why, and what was made; ready to print.
 
     Args:
         polygons: as read.
         dataset: what was made of them.
         footprint: from the imagery source.
+        chosen_test: whether the polygons to test on were chosen by hand.
     """
     windows, pieces = dataset.windows, footprint.pieces
     lines = [_line("polygons read", polygons.read)]
@@ -42,6 +45,9 @@ def summarise(polygons: LiteraturePolygons, dataset: Dataset, footprint: Footpri
     written = windows[windows["status"] == WRITTEN]
     lines.append(_line("chips", len(written)))
     lines += [_split_line(written[written["split"] == split], split) for split in SPLITS]
+    lopsided = far_from_shares(written["split"].to_numpy(dtype=str), chosen_test=chosen_test)
+    if lopsided:
+        lines.append(f"  {lopsided}")
     if dataset.train is not None:
         lines.append(f"train chips, DN by band: mean {_figures(dataset.train.mean)}, std {_figures(dataset.train.std)}")
     bounds = windows.geometry.bounds.to_numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from pathlib import Path
 
 import geopandas as gpd
@@ -113,6 +114,34 @@ def written_fingerprint(windows: gpd.GeoDataFrame) -> str:
     digest = hashlib.sha256("\n".join(places.agg(" ".join, axis=1)).encode()).hexdigest()
     written = int((windows["status"] == WRITTEN).sum())
     return f"{written:,} of {len(windows):,} written, sha256 {digest[:12]}"
+
+
+def keep_former_splits(
+    plan: gpd.GeoDataFrame, recorded: frozenset[str], test_ids: frozenset[str], seed: int
+) -> gpd.GeoDataFrame:
+    """The plan with the splits of a workspace from before dominant groups went to train, if its years have those.
+
+    A polygon has the same split in every year, so such a workspace keeps its splits, with a warning.
+
+    Args:
+        plan: from ``plan_windows`` or ``full_resolution``.
+        recorded: fingerprints of the splits of the workspace's years.
+        test_ids: as in ``plan_windows``.
+        seed: likewise.
+    """
+    if not recorded or splits_fingerprint(plan) in recorded:
+        return plan
+    polygons = plan.drop_duplicates("polygon")
+    ids, groups = polygons["polygon"].to_numpy(dtype=str), polygons["group"].to_numpy()
+    former = assign_splits(ids, groups, test_ids, seed, dominant_to_train=False)
+    kept = plan.assign(split=plan["polygon"].map(dict(zip(ids, former, strict=True))))
+    if splits_fingerprint(kept) not in recorded:
+        return plan
+    logging.getLogger(__name__).warning(
+        "this workspace keeps the splits that it was made with; another --data-root gets those that leave the "
+        "largest group of overlapping windows to train on"
+    )
+    return kept
 
 
 def quads_by_window(windows: Windows, grid: Grid) -> pd.DataFrame:

@@ -150,6 +150,11 @@ class Workspace:
         names = (path.name.removeprefix(before).removesuffix(after) for path in known.parent.glob(known.name))
         return sorted(name for name in names if not _OTHER_POLYGONS.search(name))
 
+    def recorded(self, setting: str) -> frozenset[str]:
+        """The values that a setting of step 1 has in the years that are there."""
+        settings = (read_json(self.year(year).settings) for year in self.years())
+        return frozenset(values[setting] for values in settings if setting in values)
+
     def years(self) -> list[int]:
         """The years that have a folder."""
         folders = (self.root / "segmentation").glob("[12][0-9][0-9][0-9]")

@@ -226,6 +226,16 @@ def test_the_summary_names_what_is_missing(made):
         assert re.search(line, text), line
 
 
+def test_the_summary_says_how_far_the_splits_are_from_their_shares(made):
+    windows, _, source = made
+    lopsided = windows.reset_index().assign(split="test")
+    polygons = LiteraturePolygons(lopsided, lopsided, read=6, repaired=0, dropped={})
+    footprint = source.footprint(as_windows(lopsided))
+    text = summarise(polygons, Dataset(lopsided, None), footprint)
+    assert "train 0 (0.0%, meant 80%), val 0 (0.0%, meant 10%), test 4 (100.0%, meant 10%)" in text
+    assert "meant" not in summarise(polygons, Dataset(lopsided, None), footprint, chosen_test=True)
+
+
 def test_the_statistics_are_those_of_the_training_chips(made, cached, labels):
     windows, folder, _ = made
     plan = plan_windows(frame(MINES), GRID)

@@ -9,7 +9,15 @@ import shapely
 
 from segmentation.errors import PipelineError
 from segmentation.grid import Grid, Windows
-from segmentation.splits import assign_splits, leakage_m2, overlap_groups, overlapping_pairs, read_test_ids
+from segmentation.splits import (
+    DOMINANT,
+    assign_splits,
+    far_from_shares,
+    leakage_m2,
+    overlap_groups,
+    overlapping_pairs,
+    read_test_ids,
+)
 
 GRID = Grid()
 
@@ -112,6 +120,88 @@ def test_when_all_are_chosen_all_are_tested():
 
 def test_a_single_polygon_is_trained_on():
     assert assign_splits(np.array(["only"]), np.array([0])).tolist() == ["train"]
+
+
+def grouped(sizes):
+    """Ids and groups of the given sizes."""
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    return np.array([f"mine{i}" for i in range(len(groups))]), groups
+
+
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("sizes", [(60, 1, 2), (1, 60, 2), (2, 1, 60)])
+def test_a_cluster_of_nearly_all_windows_is_trained_on(sizes, seed):
+    ids, groups = grouped(sizes)
+    splits = assign_splits(ids, groups, seed=seed)
+    assert (splits == "train").sum() == 60
+    assert set(splits) == {"train", "val", "test"}
+
+
+def test_whatever_the_sizes_the_largest_groups_are_trained_on_and_every_split_has_some(rng):
+    redrawn = 0
+    for seed in range(40):
+        sizes = np.sort(rng.integers(1, 6, rng.integers(3, 40)))
+        sizes[-1] *= rng.integers(1, 60)
+        sizes[-2] *= rng.integers(1, 20)
+        ids, groups = grouped(sizes)
+        splits = assign_splits(ids, groups, seed=seed)
+        former = assign_splits(ids, groups, seed=seed, dominant_to_train=False)
+        of_group = splits[np.searchsorted(groups, np.arange(len(sizes)))]
+        dominant = sizes > DOMINANT * len(ids)
+        assert set(splits) == {"train", "val", "test"}
+        assert (splits == of_group[groups]).all(), "groups stay together"
+        if dominant.any():
+            assert of_group[sizes == sizes.max()].tolist().count("train") >= 1
+            # With two other groups at least, no dominant one is lost to validation or test.
+            assert (of_group[dominant] == "train").all() or (~dominant).sum() < 2
+        else:
+            assert (splits == former).all(), "nothing was wrong, so nothing changes"
+        redrawn += (splits != former).any()
+        mixed = rng.permutation(len(ids))
+        assert (assign_splits(ids[mixed], groups[mixed], seed=seed) == splits[mixed]).all()
+    assert redrawn > 3
+
+
+def test_beside_a_dominant_group_the_shares_are_kept_and_nothing_changes_without_need():
+    ids, groups = grouped([25] + [1] * 75)
+    lost = 0
+    for seed in range(30):
+        splits = assign_splits(ids, groups, seed=seed)
+        former = assign_splits(ids, groups, seed=seed, dominant_to_train=False)
+        if former[0] == "train":
+            assert (splits == former).all()
+        else:
+            lost += 1
+            assert [int((splits == name).sum()) for name in ("train", "val", "test")] == [80, 10, 10]
+    assert 0 < lost < 15
+
+
+def test_beside_chosen_test_polygons_the_dominant_group_is_trained_on():
+    ids, groups = grouped([60, 3, 2, 1])
+    for seed in range(20):
+        splits = assign_splits(ids, groups, frozenset({ids[60]}), seed)
+        assert (splits[groups == 1] == "test").all()
+        assert (splits[groups == 0] == "train").all()
+        assert "val" in splits
+
+
+def test_splits_far_from_their_shares_are_said_with_numbers():
+    splits = np.repeat(["train", "val", "test"], [2, 60, 1])
+    assert far_from_shares(splits) == (
+        "splits far from their shares, as windows that overlap stay together: "
+        "train 2 (3.2%, meant 80%), val 60 (95.2%, meant 10%), test 1 (1.6%, meant 10%)"
+    )
+    chosen = far_from_shares(np.repeat(["train", "val", "test"], [10, 10, 100]), chosen_test=True)
+    assert chosen.endswith("train 10 (50.0%, meant 89%), val 10 (50.0%, meant 11%)")
+
+
+@pytest.mark.parametrize("counts", [(80, 10, 10), (78, 13, 9), (9, 1, 1), (5, 1, 1), (0, 0, 0)])
+def test_splits_close_to_their_shares_need_no_word(counts):
+    assert far_from_shares(np.repeat(["train", "val", "test"], counts)) == ""
+
+
+def test_a_test_split_of_any_size_that_was_chosen_needs_no_word():
+    assert far_from_shares(np.repeat(["train", "val", "test"], [80, 10, 400]), chosen_test=True) == ""
 
 
 @pytest.mark.parametrize("row", [4_194_304, 4_700_000, 3_500_000])

@@ -12,11 +12,13 @@ from segmentation.geopackage import read_metadata
 from segmentation.grid import Grid, boxes, quad_name
 from segmentation.imagery import Footprint
 from segmentation.quad_cache import NOT_COVERED
+from segmentation.splits import assign_splits
 from segmentation.windows import (
     VALID_GROUND,
     WRITTEN,
     as_windows,
     full_resolution,
+    keep_former_splits,
     plan_windows,
     quads_by_window,
     read_windows,
@@ -49,6 +51,40 @@ def test_every_polygon_has_its_window_in_the_same_order(plan):
     assert plan["row"].tolist()[0] == AMAZON_ROW + 1040 - 256
     assert plan.crs == "EPSG:3857"
     assert shapely.equals(plan.geometry.values, boxes(GRID.window_bounds(as_windows(plan)))).all()
+
+
+@pytest.fixture(params=[False, True], ids=["resampled", "native"])
+def lopsided(request):
+    """Twenty windows in one cluster and two alone: the plan, and the one that a former version would have made."""
+    cluster = [(1000 + 10 * place, 1000) for place in range(20)]
+    polygons = mines(*cluster, (3000, 3000), (200, 3500), size_px=300)
+    seeds = range(20)
+    for seed in seeds:
+        plan = plan_windows(polygons, GRID, seed=seed)
+        former = plan.assign(
+            split=assign_splits(plan["id"].to_numpy(str), plan["group"].to_numpy(), seed=seed, dominant_to_train=False)
+        )
+        if former["split"][0] != "train":
+            break
+    if request.param:
+        plan, former = full_resolution(plan, GRID), full_resolution(former, GRID)
+    return plan, former, seed
+
+
+def test_a_workspace_keeps_the_splits_that_it_was_made_with(lopsided, caplog):
+    plan, former, seed = lopsided
+    assert (plan["split"] != former["split"]).any()
+    kept = keep_former_splits(plan, frozenset({splits_fingerprint(former), "of another"}), frozenset(), seed)
+    assert kept["split"].tolist() == former["split"].tolist()
+    assert "keeps the splits that it was made with" in caplog.text
+
+
+def test_a_workspace_without_former_splits_gets_those_that_can_be_trained_on(lopsided, caplog):
+    plan, former, seed = lopsided
+    both = {splits_fingerprint(plan), splits_fingerprint(former)}
+    for recorded in (set(), {"of another"}, both):
+        assert keep_former_splits(plan, frozenset(recorded), frozenset(), seed) is plan
+    assert not caplog.text
 
 
 def test_windows_that_overlap_share_group_and_split(plan):

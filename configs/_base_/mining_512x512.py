@@ -1,5 +1,6 @@
 # The dataset that segmentation_dataset_generation.py writes: 512 x 512 GeoTIFF chips and masks of the label year.
-# Paths are relative to the repository's root, where training is started.
+# Paths are relative to the repository's root, where training is started. Another workspace or label year is named with
+# --data-root and --label-year of segmentation.train; MMSegmentation's own script takes it from data_root below.
 dataset_type = "BaseSegDataset"
 data_root = "segmentation/data/segmentation/2019"
 metainfo = dict(classes=("background", "mine"), palette=[[38, 70, 53], [242, 143, 59]])

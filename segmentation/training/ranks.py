@@ -32,7 +32,9 @@ def join_ranks(config: Config) -> None:
         init_dist(config.launcher, **environment.get("dist_cfg", {"backend": "nccl"}))
         return
     torch.distributed.init_process_group("gloo")
-    config.setdefault("model_wrapper_cfg", {"type": "MMDistributedDataParallel", "broadcast_buffers": False})
+    # Without device_ids, which MMEngine would fill in with a GPU.
+    wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False, "device_ids": None}
+    config.setdefault("model_wrapper_cfg", wrapper)
 
 
 def decide_once(decide: Callable[[], _Decision]) -> _Decision:

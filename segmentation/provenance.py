@@ -44,6 +44,8 @@ def read_provenance(path: Path) -> dict[str, str]:
 
     A file that cannot be read is not refused here but where its polygons are needed, which gives the reason.
     """
+    if not path.exists() and ":" in path.name:  # FILE:LAYER; all layers say the same
+        path = path.with_name(path.name.rpartition(":")[0])
     if path.suffix.lower() not in _SUFFIXES or not path.is_file():
         return {}
     try:

@@ -25,6 +25,7 @@ MINE = gpd.GeoDataFrame({"id": [1]}, geometry=[shapely.box(0, 0, 1, 1)], crs="EP
 def test_every_format_says_how_it_was_made(tmp_path, name):
     (path,) = write_polygons(tmp_path / "mines.gpkg", Layer("mines", MINE, "Polygon"), MADE, [name])
     assert read_provenance(path) == MADE
+    assert read_provenance(path.with_name(f"{path.name}:mines")) == MADE
 
 
 def test_other_peoples_files_say_nothing_and_broken_ones_neither(tmp_path):

@@ -496,6 +496,11 @@ def test_a_worker_that_is_killed_is_one_line(small, tmp_path, typed):
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), True, "memory does not suffice"),
         (MemoryError(), True, "memory does not suffice"),
         (RuntimeError("DataLoader worker (pid(s) 12, 13) exited unexpectedly"), True, "that loads chips has died"),
+        (
+            RuntimeError("Caught RuntimeError in DataLoader worker process 0.\nunable to allocate shared memory(shm)"),
+            True,
+            "/dev/shm has run out",
+        ),
         (RuntimeError("DataLoader worker (pid 1) is killed by signal: Bus error. "), True, "/dev/shm has run out"),
         (
             RuntimeError(

@@ -51,7 +51,7 @@ def _of_memory(error: Exception) -> str | None:
 def _of_loading(error: Exception) -> str | None:
     """For errors of torch's DataLoader, which have no type of their own."""
     text = str(error)
-    if "DataLoader worker (pid" in text:
+    if "DataLoader worker (pid" in text or "unable to allocate shared memory" in text:
         return (
             "a process that loads chips has died, perhaps because memory or /dev/shm has run out: take fewer of them "
             f"({_FEWER}); {_GO_ON}"

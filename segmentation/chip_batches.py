@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rasterio.errors import RasterioError
 
 from segmentation.chips import read_chip
-from segmentation.errors import DamagedFile, PipelineError
+from segmentation.errors import DamagedFile, PipelineError, reason_of
 from segmentation.model import ModelRun
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ class Chips:
             return PipelineError(self._why_unreadable(chip, error))
 
     def _why_unreadable(self, chip: Path, error: Exception) -> str:
-        from segmentation.loading import reason_of
-
         try:
             read_chip(chip)
         except (RasterioError, OSError, DamagedFile):

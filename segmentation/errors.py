@@ -58,6 +58,14 @@ def full_disk(error: OSError, path: str | os.PathLike[str] | None = None) -> str
     return f"disk full{where} ({os.strerror(error.errno)}): make room, then run the same command again"
 
 
+def reason_of(error: BaseException) -> str:
+    """What an error of any library says, with its kind: one line that is not too long."""
+    words = " ".join(str(error).split())
+    if len(words) > _LONGEST_REASON:
+        words = words[: _LONGEST_REASON - 3] + "..."
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
 def cannot_write(path: Path, error: Exception) -> PipelineError:
     """What to raise where a library says in its own words that a file cannot be written.
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segmentation.errors import PipelineError
+from segmentation.errors import PipelineError, reason_of
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from segmentation.model import ModelRun
 
-_LONGEST_REASON = 200
 _log = logging.getLogger(__name__)
 
 
@@ -35,7 +34,7 @@ def read_config(run: ModelRun) -> Config:
     """
     from mmengine.config import Config
 
-    with _in_one_line(f"cannot read the config {run.config}"):
+    with in_one_line(f"cannot read the config {run.config}"):
         if run.config.is_file():
             return Config.fromfile(run.config)
         return Config.fromstring(run.config_text, ".py")
@@ -50,7 +49,7 @@ def recipe_fingerprint(run: ModelRun) -> str:
         PipelineError: it cannot be read.
     """
     config = read_config(run)
-    with _in_one_line(f"cannot read the config {run.config}"):
+    with in_one_line(f"cannot read the config {run.config}"):
         recipe = {"model": config.model.to_dict(), "test_pipeline": test_steps(config)}
         text = json.dumps(recipe, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -70,7 +69,7 @@ def load_model(run: ModelRun, config: Config, device: str) -> BaseSegmentor:
     from mmengine.runner import load_checkpoint
     from mmseg.apis import init_model
 
-    with _in_one_line(f"cannot load {run.checkpoint} with {run.config} on {device}"):
+    with in_one_line(f"cannot load {run.checkpoint} with {run.config} on {device}"):
         model = init_model(config, device=device)
         # Strict: weights that do not fit would be left random otherwise.
         load_checkpoint(model, str(run.checkpoint), map_location=device, strict=True)
@@ -91,7 +90,7 @@ def reading_pipeline(run: ModelRun, config: Config) -> Compose:
     """
     from mmengine.dataset import Compose
 
-    with _in_one_line(f"cannot use the test pipeline of {run.config}"):
+    with in_one_line(f"cannot use the test pipeline of {run.config}"):
         steps = test_steps(config)
         pipeline = Compose([step for step in steps if _type_name(step) != "LoadAnnotations"])
     if not steps:
@@ -117,7 +116,7 @@ def read_meta(checkpoint: Path) -> dict:
     import torch
     from mmengine.runner.checkpoint import get_torch_safe_globals
 
-    with _in_one_line(f"cannot read the checkpoint {checkpoint}"):
+    with in_one_line(f"cannot read the checkpoint {checkpoint}"):
         try:
             with torch.serialization.safe_globals(get_torch_safe_globals()):
                 content = torch.load(checkpoint, map_location="cpu", weights_only=True)
@@ -136,15 +135,13 @@ def first_not_finite(weights: dict[str, torch.Tensor]) -> str | None:
     return None
 
 
-def reason_of(error: Exception) -> str:
-    """What an error says, in one line that is not too long, with its kind."""
-    text = " ".join(str(error).split())[:_LONGEST_REASON]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 @contextmanager
-def _in_one_line(failure: str) -> Iterator[None]:
-    """Tell whatever other people's code raises as a ``PipelineError``; ``--verbose`` shows where it happened."""
+def in_one_line(failure: str) -> Iterator[None]:
+    """Tell whatever other people's code raises as a ``PipelineError``; ``--verbose`` shows where it happened.
+
+    Raises:
+        PipelineError: ``failure``, and what the error says.
+    """
     try:
         yield
     except Exception as error:

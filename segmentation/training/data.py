@@ -17,10 +17,9 @@ from mmengine.config import Config, ConfigDict
 from mmseg.registry import DATASETS
 from tqdm import tqdm
 
-from segmentation.errors import PipelineError
+from segmentation.errors import PipelineError, reason_of
 from segmentation.mosaics import LABEL_YEAR
 from segmentation.training.checkpoints import Checkpoint
-from segmentation.training.settings import one_line
 from segmentation.workspace import SPLITS, Workspace, fingerprint, read_json, write_json
 
 _LOG = logging.getLogger(__name__)
@@ -129,7 +128,7 @@ def _pairs(leaf: ConfigDict) -> Pairs:
         listed = DATASETS.build({**leaf, "lazy_init": True}).load_data_list()
     except Exception as error:  # a config may name any dataset, which may fail in any way
         _LOG.info("where it happened", exc_info=True)
-        raise PipelineError(f"cannot read the dataset in {root}: {one_line(error)}") from None
+        raise PipelineError(f"cannot read the dataset in {root}: {reason_of(error)}") from None
     chips = [Path(sample["img_path"]) for sample in listed]
     masks = [Path(sample["seg_map_path"]) for sample in listed if sample.get("seg_map_path")]
     return Pairs(root, chips, masks)

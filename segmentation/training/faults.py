@@ -8,8 +8,7 @@ from urllib.error import URLError
 
 import torch
 
-from segmentation.errors import PipelineError
-from segmentation.training.settings import one_line
+from segmentation.errors import PipelineError, reason_of
 
 _GO_ON = "the same command goes on from the last checkpoint"
 _SMALLER = "--cfg-options train_dataloader.batch_size=N"
@@ -25,14 +24,14 @@ def explain(error: Exception, *, began: bool) -> PipelineError | None:
     """
     line = _of_network(error) or _of_memory(error) or _of_loading(error)
     if line is None and not began and not isinstance(error, OSError):
-        line = f"the config cannot be trained: {one_line(error)} (--verbose shows where)"
+        line = f"the config cannot be trained: {reason_of(error)} (--verbose shows where)"
     return None if line is None else PipelineError(line)
 
 
 def _of_network(error: Exception) -> str | None:
     if not isinstance(error, URLError | HTTPException):
         return None
-    reason = getattr(error, "reason", None) or one_line(error)
+    reason = getattr(error, "reason", None) or reason_of(error)
     return (
         f"cannot fetch the pretrained weights ({reason}): fetch them elsewhere and name the file with "
         "--cfg-options model.backbone.init_cfg.checkpoint=FILE"

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import ast
-import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
 
-from segmentation.errors import PipelineError
+from segmentation.errors import PipelineError, reason_of
+from segmentation.loading import in_one_line
 
 _NEEDED = ("model", "train_dataloader", "train_cfg", "optim_wrapper")
 _VALIDATION = ("val_dataloader", "val_cfg", "val_evaluator")
 _KEY = re.compile(r"\w+(\.[\w-]+)*")
-_LONGEST_MESSAGE = 300
 
 
 def read_config(path: Path, changes: Sequence[str] = ()) -> Config:
@@ -31,16 +30,13 @@ def read_config(path: Path, changes: Sequence[str] = ()) -> Config:
     if not path.is_file():
         raise PipelineError(f"no config at {path}")
     settings = dict(parse_change(text) for text in changes)
-    try:
+    with in_one_line(f"cannot read the config {path}"):
         config = Config.fromfile(path)
-    except Exception as error:  # a config is a program, and may fail like any other
-        logging.getLogger(__name__).info("where it happened", exc_info=True)
-        raise PipelineError(f"cannot read the config {path}: {one_line(error)}") from None
     for key, value in settings.items():
         try:
             config.merge_from_dict({key: value})
         except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise PipelineError(f"--cfg-options {key}={value} does not fit {path.name}: {one_line(error)}") from None
+            raise PipelineError(f"--cfg-options {key}={value} does not fit {path.name}: {reason_of(error)}") from None
     return config
 
 
@@ -78,11 +74,3 @@ def check_config(config: Config, path: Path) -> None:
     length = config.train_cfg.get("max_iters", config.train_cfg.get("max_epochs"))
     if isinstance(length, bool) or not isinstance(length, int) or length < 1:
         raise PipelineError(f"{path}: train_cfg.max_iters has to be a whole number of at least 1, not {length!r}")
-
-
-def one_line(error: BaseException) -> str:
-    """What an exception says, on one line of bearable length, with the name of its type."""
-    words = " ".join(str(error).split())
-    if len(words) > _LONGEST_MESSAGE:
-        words = words[: _LONGEST_MESSAGE - 3] + "..."
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__

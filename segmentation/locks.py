@@ -6,7 +6,7 @@ network file systems, end with the process that holds them however it ends, and 
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import hashlib
 import logging
 import os
@@ -17,7 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # not a POSIX system
+    fcntl = None
+
 LOCK_NAME = ".lock"
+_ALONE, _SHARED, _NONE = (fcntl.LOCK_EX, fcntl.LOCK_SH, fcntl.LOCK_UN) if fcntl else (0, 0, 0)
 _BUSY = (BlockingIOError, PermissionError)
 # Between two looks at a lock that another process holds: short ones first, for locks that last a moment.
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.001, 0.2
@@ -50,7 +56,7 @@ class FolderLocks:
         """
         # The system's locks belong to a process: its own threads exclude each other here.
         with _of_threads(self._path, name):
-            self._lock(name, fcntl.LOCK_EX, given_up)
+            self._lock(name, _ALONE, given_up)
             try:
                 yield
             finally:
@@ -58,7 +64,7 @@ class FolderLocks:
 
     def share(self, name: str) -> None:
         """Hold a name together with others until ``leave``; waits while another process holds it alone."""
-        self._lock(name, fcntl.LOCK_SH)
+        self._lock(name, _SHARED)
 
     def leave(self, name: str) -> None:
         """Hold a name no more."""
@@ -68,12 +74,12 @@ class FolderLocks:
     def alone(self, name: str) -> Iterator[bool]:
         """Whether no other process holds a name that this one shares; if so, none begins to while the block lasts."""
         with _of_threads(self._path, name):
-            alone = self._try(name, fcntl.LOCK_EX)
+            alone = self._try(name, _ALONE)
             try:
                 yield alone
             finally:
                 if alone:
-                    self._try(name, fcntl.LOCK_SH)
+                    self._try(name, _SHARED)
 
     def _lock(self, name: str, kind: int, given_up: threading.Event | None = None) -> None:
         # Waiting in the system instead would end in false deadlocks: it takes all threads of a process for one.
@@ -103,7 +109,7 @@ class FolderLocks:
         descriptor = _descriptor(self._path)
         if descriptor is not None:
             with suppress(OSError):
-                fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, _byte(name))
+                fcntl.lockf(descriptor, _NONE, 1, _byte(name))
 
 
 class GivenUp(Exception):
@@ -117,6 +123,10 @@ _threads: dict[tuple[Path, str], threading.Lock] = defaultdict(threading.Lock)
 
 
 def _descriptor(path: Path) -> int | None:
+    """The file to lock, opened once; None where there is none to be had."""
+    if fcntl is None:
+        _say_once(path, OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)), logging.WARNING)
+        return None
     with _guard:
         if path not in _descriptors or not _is_still(path, _descriptors[path]):
             try:

@@ -147,7 +147,12 @@ class RasterImagery:
     def _contents(self) -> list[Content]:
         """What the files hold, each looked at once."""
         bar = progress(
-            self._rasters, total=self.count, desc="looking at files", unit="file", quiet=self._quiet, leave=False
+            self._rasters,
+            total=len(self._rasters),
+            desc="looking at files",
+            unit="file",
+            quiet=self._quiet,
+            leave=False,
         )
         return [examine(raster) for raster in bar]
 

@@ -97,7 +97,7 @@ def _plain_one(
     near = [shape for shape in labels.geometry if shape.intersects(window.geometry)]
     whole, transform = merge([cache / f"{quad}.tif" for quad in quads[position]])
     west, _, _, north = window.geometry.bounds
-    left, top = np.rint(~transform * (west, north)).astype(int)
+    left, top = np.rint(~transform @ (west, north)).astype(int)
     chip = whole[:4, top : top + 512, left : left + 512]
     here = GRID.window_transform(int(window["col"]), int(window["row"]))
     mask = rasterize(near, out_shape=(512, 512), transform=here, dtype="uint8")

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 own = window == position
                 paths = [reader.quad_path(*quad) for quad in zip(x[own].tolist(), y[own].tolist(), strict=True)]
                 whole, transform = merge(paths)
-                left, top = np.rint(~transform * (bounds[position][0], bounds[position][3])).astype(int)
+                left, top = np.rint(~transform @ (bounds[position][0], bounds[position][3])).astype(int)
                 whole[:, top : top + WINDOW_PX, left : left + WINDOW_PX].copy()
 
         compare(options.sizes, ours, plain, "windows", options.runs)

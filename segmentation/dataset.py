@@ -123,7 +123,7 @@ def _mended(outcomes: list[Outcome], cutter: _Cutter, source: ImagerySource, qui
 
 def uncut(plan: gpd.GeoDataFrame, folder: YearFolder, masks: bool) -> np.ndarray:
     """Windows whose pixels have to be read, (n,) bool: those without chip (or mask), unless they show too little."""
-    return _uncut(plan, folder, masks, _too_little_before(plan, folder))
+    return _uncut(plan, folder, masks, _too_little_before(plan, folder, told=False))
 
 
 def _uncut(plan: gpd.GeoDataFrame, folder: YearFolder, masks: bool, too_little_before: list[Outcome]) -> np.ndarray:
@@ -136,14 +136,15 @@ def _uncut(plan: gpd.GeoDataFrame, folder: YearFolder, masks: bool, too_little_b
     return np.array(missing, bool)
 
 
-def _too_little_before(plan: gpd.GeoDataFrame, folder: YearFolder) -> list[Outcome]:
+def _too_little_before(plan: gpd.GeoDataFrame, folder: YearFolder, *, told: bool = True) -> list[Outcome]:
     """Windows that an earlier run has found to show too little."""
     if not folder.windows.exists() or not folder.holds_chips():
         return []  # a run that cut nothing may have had other settings
     try:
         before = read_windows(folder.windows, folder.year)
     except DamagedFile as damage:
-        log.warning("%s is damaged (%s) and made anew", damage.path, damage.reason)
+        if told:
+            log.warning("%s is damaged (%s) and made anew", damage.path, damage.reason)
         return []
     share = before.loc[before["status"] == TOO_LITTLE_DATA].set_index("id")["valid_share"].to_dict()
     return [Outcome(n, TOO_LITTLE_DATA, share[name]) for n, name in enumerate(plan["id"]) if name in share]

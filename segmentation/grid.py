@@ -161,9 +161,9 @@ def misplaced_px(transform: Affine, expected: Affine, width: int, height: int) -
         width: of the raster in pixels.
         height: of the raster in pixels.
     """
-    relative = ~expected * transform
+    relative = ~expected @ transform
     corners = ((0, 0), (width, 0), (0, height), (width, height))
-    return float(max(np.abs(np.subtract(relative * corner, corner)).max() for corner in corners))
+    return float(max(np.abs(np.subtract(relative @ corner, corner)).max() for corner in corners))
 
 
 def squares_of(windows: Windows, side_px: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

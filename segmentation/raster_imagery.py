@@ -56,8 +56,8 @@ class RasterReader:
             PipelineError: a file cannot be read.
         """
         chip = self.grid.window_transform(col, row, side_px // CHIP_PX)
-        west, north = chip * (0, 0)
-        east, south = chip * (CHIP_PX, CHIP_PX)
+        west, north = chip @ (0, 0)
+        east, south = chip @ (CHIP_PX, CHIP_PX)
         minx, miny, maxx, maxy = self.bounds_3857.T
         near = (minx < east) & (maxx > west) & (miny < north) & (maxy > south)
         mosaic = Mosaic(len(self.rasters[0].bands))

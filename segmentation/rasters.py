@@ -202,7 +202,7 @@ def outline_of(crs: CRS | str, transform: Affine, width: int, height: int) -> sh
     # The middle comes first: the border is put around it.
     across = np.concatenate([[0.5], along, full, back, none]) * width
     down = np.concatenate([[0.5], none, along, full, back]) * height
-    lon, lat = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(*(transform * (across, down)))
+    lon, lat = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(*(transform @ (across, down)))
     if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
         return None
     middle, border = lon[0], np.unwrap(lon[1:], period=360)
@@ -332,7 +332,7 @@ def _is_planet_quad(file: rasterio.DatasetReader) -> bool:
         return False
     grid = Grid()
     # The quad whose corner is nearest.
-    x, y = np.round(np.array(~grid.window_transform(0, 0) * (file.transform.c, file.transform.f)) / QUAD_PX)
+    x, y = np.round(np.array(~grid.window_transform(0, 0) @ (file.transform.c, file.transform.f)) / QUAD_PX)
     expected = grid.window_transform(int(x) * QUAD_PX, int(y) * QUAD_PX)
     return misplaced_px(file.transform, expected, QUAD_PX, QUAD_PX) <= PLACE_TOLERANCE_PX
 

@@ -76,12 +76,12 @@ def add_raster(mosaic: Mosaic, raster: Raster, chip: Affine) -> None:
         strip = int(np.clip(_STRIP_PX / (CHIP_PX * ratio**2), 1, CHIP_PX))
         for top in range(0, CHIP_PX, strip):
             rows = slice(top, min(top + strip, CHIP_PX))
-            part, height = chip * Affine.translation(0, top), rows.stop - top
+            part, height = chip @ Affine.translation(0, top), rows.stop - top
             window, transform = _under(file, part, height, ratio)
             if window is None:
                 continue
             values, seen = _read(file, raster, window)
-            transform *= Affine.translation(window.col_off, window.row_off)
+            transform @= Affine.translation(window.col_off, window.row_off)
             warped, share = warp(values, seen, file.crs, transform, part, height, ratio)
             scale, offset = (np.array(of, "float32")[:, None, None] for of in (raster.scales, raster.offsets))
             mosaic.add(rows, np.where(share > 0, warped * scale + offset, 0), share)
@@ -189,9 +189,9 @@ def _under(file: rasterio.DatasetReader, chip: Affine, height: int, ratio: float
     x, y = _border(file.crs, chip, CHIP_PX, height)
     transform = file.transform
     if file.crs.is_geographic and len(x):
-        middle, _ = transform * (file.width / 2, file.height / 2)
-        transform = Affine.translation(360 * np.round((x.mean() - middle) / 360), 0) * transform
-    col, row = ~transform * (x, y)
+        middle, _ = transform @ (file.width / 2, file.height / 2)
+        transform = Affine.translation(360 * np.round((x.mean() - middle) / 360), 0) @ transform
+    col, row = ~transform @ (x, y)
     if not len(col):
         return None, transform
     around = 2 * max(1, int(np.ceil(ratio))) + 2
@@ -210,16 +210,16 @@ def _border(crs: RasterCRS, chip: Affine, width: int, height: int) -> tuple[np.n
         np.concatenate([share, share, none, full]) * width,
         np.concatenate([none, full, share, share]) * height,
     )
-    x, y = _to(crs.to_wkt()).transform(*(chip * (across, down)))
+    x, y = _to(crs.to_wkt()).transform(*(chip @ (across, down)))
     there = np.isfinite(x) & np.isfinite(y)
     return x[there], y[there]
 
 
 def _pixels_across(file: rasterio.DatasetReader, chip: Affine) -> float:
     """How many pixels of a file lie side by side in one of a chip: the root of their number, in the chip's middle."""
-    middle = chip * Affine.translation(CHIP_PX // 2, CHIP_PX // 2)
-    x, y = _to(file.crs.to_wkt()).transform(*(middle * (np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0]))))
-    col, row = ~file.transform * (np.asarray(x), np.asarray(y))
+    middle = chip @ Affine.translation(CHIP_PX // 2, CHIP_PX // 2)
+    x, y = _to(file.crs.to_wkt()).transform(*(middle @ (np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0]))))
+    col, row = ~file.transform @ (np.asarray(x), np.asarray(y))
     area = np.linalg.det(np.column_stack([np.diff(col[[0, 1, 0, 2]])[::2], np.diff(row[[0, 1, 0, 2]])[::2]]))
     return float(np.sqrt(abs(area))) if np.isfinite(area) else 1.0
 
@@ -228,8 +228,8 @@ def _snapped(crs: RasterCRS, transform: Affine, chip: Affine) -> Affine:
     """The transform of pixels, on the chip's own pixels where it is a hundredth of a pixel off them at most."""
     if crs != CRS:
         return transform
-    a, b, c, d, e, f = (round(value, 6) for value in (~chip * transform)[:6])
-    return chip * Affine(a, b, _on_lattice(c, abs(a)), d, e, _on_lattice(f, abs(e)))
+    a, b, c, d, e, f = (round(value, 6) for value in (~chip @ transform)[:6])
+    return chip @ Affine(a, b, _on_lattice(c, abs(a)), d, e, _on_lattice(f, abs(e)))
 
 
 def _on_lattice(offset: float, pixel: float) -> float:

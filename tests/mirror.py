@@ -59,7 +59,7 @@ def draw_tile(folder: Path, drawn: Drawn, around_m: float = 3600, cog: bool = Fa
     left, top = max(0, col - reach), max(0, row - reach)
     part = Window(left, top, min(TILE_PX, col + reach) - left, min(TILE_PX, row + reach) - top)
     transform = Affine(10, 0, drawn.left, 0, -10, drawn.top)
-    places = pixel_centres(transform * Affine.translation(left, top), part.height, part.width)
+    places = pixel_centres(transform @ Affine.translation(left, top), part.height, part.width)
     to_map = Transformer.from_crs(drawn.epsg, "EPSG:3857", always_xy=True)
     values = bell(*to_map.transform(*places), mercator(drawn.lon, drawn.lat))
     profile = {

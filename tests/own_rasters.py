@@ -46,8 +46,8 @@ def bell_raster(path: Path, crs: str, lon: float, lat: float, pixel: float, size
     x, y = Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(lon, lat)
     transform = (
         Affine.translation(x, y)
-        * Affine.rotation(turn_deg)
-        * Affine(pixel, 0, (0.3 - size / 2) * pixel, 0, -pixel, (0.2 + size / 2) * pixel)
+        @ Affine.rotation(turn_deg)
+        @ Affine(pixel, 0, (0.3 - size / 2) * pixel, 0, -pixel, (0.2 + size / 2) * pixel)
     )
     px, py = pixel_centres(transform, size, size)
     values = bell(*Transformer.from_crs(crs, "EPSG:3857", always_xy=True).transform(px, py), mercator(lon, lat))

@@ -103,7 +103,7 @@ def ground_of(tile, shape_3857):
     side = tile.side_px
     to_utm = Transformer.from_crs(3857, tile.epsg, always_xy=True)
     shape = shapely.transform(shape_3857, to_utm.transform, interleaved=False)
-    fine = tile.transform * Affine.scale(1 / _FINER)
+    fine = tile.transform @ Affine.scale(1 / _FINER)
     share = rasterize([shape], (side * _FINER, side * _FINER), transform=fine)
     share = share.reshape(side, _FINER, side, _FINER).mean(axis=(1, 3), dtype="float64")
     ground = FOREST[:, None, None] + (BARE_GROUND - FOREST)[:, None, None] * share
@@ -125,7 +125,7 @@ def write_scene(folder, tile, scene, ground, url):
     for name, band in zip(scene.assets, [*(values + scene.shift), classes], strict=True):
         pixel = Affine.scale(tile.side_px / band.shape[0])
         dtype = "uint8" if band is classes else "uint16"
-        shape = {"width": band.shape[1], "height": band.shape[0], "transform": tile.transform * pixel}
+        shape = {"width": band.shape[1], "height": band.shape[0], "transform": tile.transform @ pixel}
         with rasterio.open(place / f"{name}.tif", "w", dtype=dtype, **profile, **shape) as file:
             file.write(band.astype(dtype), 1)
             file.build_overviews([2, 4], rasterio.enums.Resampling.nearest)

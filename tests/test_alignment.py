@@ -304,7 +304,7 @@ def find(weights_and_places):
     moments = np.zeros(3)
     for weights, transform in weights_and_places:
         cols, rows = np.meshgrid(np.arange(CHIP_PX) + 0.5, np.arange(CHIP_PX) + 0.5)
-        x, y = transform * (cols, rows)
+        x, y = transform @ (cols, rows)
         col, row = (x + HALF_WORLD_M) / PIXEL_M, (HALF_WORLD_M - y) / PIXEL_M
         pixel = (transform.a / PIXEL_M) ** 2
         moments += pixel * np.array([weights.sum(), (weights * col).sum(), (weights * row).sum()])

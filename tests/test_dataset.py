@@ -156,7 +156,7 @@ def test_a_mine_lies_in_the_middle_of_its_chip(made, name):
     factor = made[0].loc[name, "side_px"] // CHIP_PX
     top, left = 256 - height // factor // 2, 256 - width // factor // 2
     assert (mask[top : top + height // factor, left : left + width // factor] == MINE).all()
-    assert transform * (left, top) == pytest.approx(world_to_mercator(AMAZON_COL + col, AMAZON_ROW + row), abs=1e-4)
+    assert transform @ (left, top) == pytest.approx(world_to_mercator(AMAZON_COL + col, AMAZON_ROW + row), abs=1e-4)
 
 
 def test_every_polygon_of_the_file_is_drawn_not_only_the_windows_own(made):
@@ -231,9 +231,9 @@ def test_the_summary_says_how_far_the_splits_are_from_their_shares(made):
     lopsided = windows.reset_index().assign(split="test")
     polygons = LiteraturePolygons(lopsided, lopsided, read=6, repaired=0, dropped={})
     footprint = source.footprint(as_windows(lopsided))
-    text = summarise(polygons, Dataset(lopsided, None), footprint)
+    text = summarise(polygons, Dataset(lopsided, None, lopsided[:0]), footprint)
     assert "train 0 (0.0%, meant 80%), val 0 (0.0%, meant 10%), test 4 (100.0%, meant 10%)" in text
-    assert "meant" not in summarise(polygons, Dataset(lopsided, None), footprint, chosen_test=True)
+    assert "meant" not in summarise(polygons, Dataset(lopsided, None, lopsided[:0]), footprint, chosen_test=True)
 
 
 def test_the_statistics_are_those_of_the_training_chips(made, cached, labels):

@@ -246,7 +246,7 @@ def test_a_workspace_that_cannot_be_written_is_told(polygons, api, tmp_path):
     (tmp_path / "file").touch()
     done = run(*step_1_of(tmp_path / "file" / "workspace", polygons, api), PL_API_KEY=DEMO_KEY)
     assert done.returncode == 2
-    assert "cannot write to" in done.stderr
+    assert f"is no folder: {tmp_path / 'file'} is a file" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 

@@ -69,7 +69,7 @@ WRITERS = {
     "probability": lambda path: write_probability(path, noise(512, 512), CHIP),
     "composite": composite,
     "settings": lambda path: write_json(path, {str(number): number for number in range(500)}),
-    "table": lambda path: write_table(path, pd.DataFrame({"value": np.random.default_rng(7).normal(size=2000)})),
+    "table": lambda path: write_table(path, pd.DataFrame({"value": np.random.default_rng(7).normal(size=2000)}), {}),
     "picture": picture,
     **{
         name: lambda path, name=name: write_polygons(path, Layer("mines", polygons(), "Polygon"), {"a": "b"}, [name])

@@ -56,7 +56,7 @@ def test_a_real_quads_georeferencing_is_met_to_a_tenth_of_a_millimetre():
     assert (transform.c, transform.f) == pytest.approx((-6731350.457964594, -97839.39618517831), abs=1e-4)
     assert transform.a == pytest.approx(4.77731426716, abs=1e-11)
     assert transform.e == -transform.a
-    south_west = mercator_to_lonlat(*(transform * (0, QUAD_PX)))
+    south_west = mercator_to_lonlat(*(transform @ (0, QUAD_PX)))
     assert south_west == pytest.approx((-60.468749991545344, -1.0546279420732092), abs=5e-10)
 
 
@@ -224,4 +224,4 @@ def test_a_coarser_grid_has_twice_the_pixel_and_half_the_quads():
 )
 def test_a_raster_is_as_misplaced_as_the_worst_of_its_corners(change, off_px):
     expected = Affine(10, 0, 300_000, 0, -10, 9_000_000)
-    assert misplaced_px(expected * change, expected, 10_000, 5000) == pytest.approx(off_px, abs=1e-6)
+    assert misplaced_px(expected @ change, expected, 10_000, 5000) == pytest.approx(off_px, abs=1e-6)

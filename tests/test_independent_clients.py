@@ -104,7 +104,7 @@ def test_gdals_driver_reads_the_pixels_of_a_quad(api, cache):
         rasterio.Env(PL_URL=f"{api}/mosaics"),
         rasterio.open(f"PLMosaic:mosaic={mosaic},api_key={DEMO_KEY},cache_path=") as world,
     ):
-        corner = ~world.transform * (quad_transform(X, Y).c, quad_transform(X, Y).f)
+        corner = ~world.transform @ (quad_transform(X, Y).c, quad_transform(X, Y).f)
         col, row = (round(place) for place in corner)
         seen = [world.read(window=Window(col + at, row + at, part_px, part_px)) for at in (0, 2048, QUAD_PX - part_px)]
     with rasterio.open(cache / mosaic / f"{QUAD}.tif") as quad:

@@ -40,7 +40,7 @@ def polygons(rng):
 
 def drawn_naively(polygons, valid):
     cols, rows = np.meshgrid(np.arange(512) + 0.5, np.arange(512) + 0.5)
-    x, y = TRANSFORM * (cols, rows)
+    x, y = TRANSFORM @ (cols, rows)
     inside = np.zeros((512, 512), bool)
     for polygon in polygons:
         inside |= shapely.contains_xy(polygon, x, y)

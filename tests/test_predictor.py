@@ -202,6 +202,8 @@ def sureness(logits):
 
 def seen(run, precision, chips):
     predictor = Predictor(run, "cpu", precision)
+    # The model is compared with the plain one once, in fp32: not what is looked at here.
+    all_at_once(predictor, chips[:1])
     model, types, logits = predictor._model, {}, []
     model.backbone.register_forward_pre_hook(lambda _, given: types.update(pixels=given[0].dtype))
     model.decode_head.conv_seg.register_forward_hook(lambda *parts: types.update(logits=parts[2].dtype))

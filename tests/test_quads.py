@@ -60,7 +60,7 @@ def test_a_quad_of_the_exact_web_mercator_grid_is_accepted_wherever_it_lies(tmp_
 @pytest.mark.parametrize(("off_px", "accepted"), [(0.0004, True), (0.009, True), (0.011, False), (0.5, False)])
 @pytest.mark.parametrize("direction", [(1, 0), (0, -1), (-1, 1)])
 def test_a_hundredth_of_a_pixel_is_the_tolerance(tmp_path, off_px, accepted, direction):
-    moved = quad_transform(X, Y) * Affine.translation(off_px * direction[0], off_px * direction[1])
+    moved = quad_transform(X, Y) @ Affine.translation(off_px * direction[0], off_px * direction[1])
     refused = contextlib.nullcontext() if accepted else pytest.raises(ValueError, match="m off the quad grid")
     with rasterio.open(write_quad(tmp_path / "q.tif", X, Y, transform=moved)) as quad, refused:
         check_layout(quad, GRID, X, Y)
@@ -82,9 +82,9 @@ def test_web_mercator_by_another_name_is_accepted(tmp_path):
         ({"dtype": "float32"}, "bands of float32"),
         ({"crs": "EPSG:4326"}, "CRS EPSG:4326"),
         ({"crs": None}, "CRS None"),
-        ({"transform": quad_transform(X, Y) * Affine.translation(1, 0)}, "4.777 m off"),
-        ({"transform": quad_transform(X, Y) * Affine.translation(0, -1)}, "4.777 m off"),
-        ({"transform": quad_transform(X, Y) * Affine.scale(1.00001)}, "m off the quad grid"),
+        ({"transform": quad_transform(X, Y) @ Affine.translation(1, 0)}, "4.777 m off"),
+        ({"transform": quad_transform(X, Y) @ Affine.translation(0, -1)}, "4.777 m off"),
+        ({"transform": quad_transform(X, Y) @ Affine.scale(1.00001)}, "m off the quad grid"),
         ({"transform": quad_transform(X, Y - 1)}, "m off the quad grid"),
     ],
 )

@@ -79,7 +79,7 @@ def test_how_a_file_is_read_belongs_to_its_fingerprint(tmp_path, rng):
         fingerprint(path, no_data=65535),
     ]
     with rasterio.open(path, "r+") as file:
-        file.transform = Affine.translation(10, 0) * HERE
+        file.transform = Affine.translation(10, 0) @ HERE
     others.append(fingerprint(path))
     with rasterio.open(path, "r+") as file:
         file.crs = "EPSG:32722"

@@ -112,7 +112,7 @@ def test_quads_a_hair_off_the_grid_give_what_quads_give(tmp_path, rng):
     there = AMAZON_COL + 120, AMAZON_ROW + 130, CHIP_PX
     on_the_grid = QuadReader(tmp_path).read(*there)
     with rasterio.open(path, "r+") as file:
-        file.transform = Affine.translation(0.0028, -0.0028) * file.transform
+        file.transform = Affine.translation(0.0028, -0.0028) @ file.transform
     read_as_file = read(RasterImagery([path], quiet=True), *there)
     np.testing.assert_array_equal(read_as_file.reflectance, on_the_grid.reflectance)
     np.testing.assert_array_equal(read_as_file.valid, on_the_grid.valid)
@@ -399,7 +399,7 @@ def test_files_that_touch_no_window_of_a_new_year_are_one_line(tmp_path):
     assert footprint.pieces.empty
     squares = boxes(source.grid.window_bounds(far))
     lost = gpd.GeoDataFrame({"status": [NOT_COVERED], "side_px": [side]}, geometry=squares, crs="EPSG:3857")
-    write_windows(tmp_path / "windows.gpkg", lost, footprint, source.grid, source.settings())
+    write_windows(tmp_path / "windows.gpkg", lost, footprint, source.grid, source.settings(), ground=lost[:0])
     assert gpd.read_file(tmp_path / "windows.gpkg", layer="windows")["files"].tolist() == [""]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 import re
 from collections.abc import Iterable, Iterator
@@ -43,8 +42,6 @@ class WholeFileBackend(LocalBackend):
         try:
             with whole_file(Path(filepath)) as partial, partial.open("wb") as file:
                 file.write(obj)
-                file.flush()
-                os.fsync(file.fileno())
         except OSError as error:
             raise PipelineError(
                 f"cannot write the checkpoint {filepath}: {error.strerror}; make room, then run the same command "

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 from mmseg.registry import DATASETS
-from tqdm import tqdm
 
 from segmentation.errors import PipelineError, reason_of
 from segmentation.mosaics import LABEL_YEAR
+from segmentation.progress import Bar, progress
 from segmentation.training.checkpoints import Checkpoint
 from segmentation.workspace import SPLITS, Workspace, fingerprint, read_json, write_json
 
@@ -188,7 +188,7 @@ def describe_data(config: Config, *, quiet: bool = False) -> dict:
             check_pairs(pairs, split)
     number = sum(2 * len(one.chips) for pairs in found.values() for one in pairs)
     datasets = {}
-    with tqdm(total=number, desc="fingerprint of the data", unit="file", disable=quiet or None) as bar:
+    with progress(total=number, desc="fingerprint of the data", unit="file", quiet=quiet) as bar:
         for split, pairs in found.items():
             datasets[split] = [_account(one) | {"fingerprint": _fingerprint(one, bar)} for one in pairs]
     every = [[split, one["fingerprint"]] for split, accounts in datasets.items() for one in accounts]
@@ -208,7 +208,7 @@ def _test_account(config: Config) -> list[dict]:
         return []
 
 
-def _fingerprint(pairs: Pairs, bar: tqdm) -> str:
+def _fingerprint(pairs: Pairs, bar: Bar) -> str:
     """SHA-256 over the names and contents of chips and masks, and over what step 1 says that they are made from."""
 
     def digest(path: Path) -> str:

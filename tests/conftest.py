@@ -89,6 +89,7 @@ def world_to_mercator(col: float, row: float) -> tuple[float, float]:
     return col * PIXEL_M - HALF_WORLD_M, HALF_WORLD_M - row * PIXEL_M
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say what runs in one process where several share the tests (``pytest -n 2 --dist loadgroup``).
 

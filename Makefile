@@ -11,7 +11,7 @@ SUPPORTED := import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v
 
 # Tests run in a process a core, of which each takes a gigabyte; `make test TEST_PROCESSES=` runs them in one. Threads that
 # wait for work sleep: they would keep the other processes' cores busy otherwise.
-TEST_PROCESSES := --numprocesses=auto --maxprocesses=4 --dist=loadgroup
+TEST_PROCESSES := --numprocesses=auto --maxprocesses=4
 
 DEMO_YEARS := 2016 2019 2022
 DEMO_MODEL := segformer_demo

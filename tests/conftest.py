@@ -89,16 +89,12 @@ def world_to_mercator(col: float, row: float) -> tuple[float, float]:
     return col * PIXEL_M - HALF_WORLD_M, HALF_WORLD_M - row * PIXEL_M
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in a hook of the same name
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what runs in one process where several share the tests (``pytest -n 2 --dist loadgroup``).
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """How ``pytest --numprocesses N`` shares the tests out."""
+    from together import Together
 
-    A file's tests share its fixtures and stay together; so do the files that share rendered quads and the calm run of
-    ``step_1``, which would be made in every process otherwise.
-    """
-    for item in items:
-        shares = any(hasattr(item.module, name) for name in ("rendered_quads", "calm_run"))
-        item.add_marker(pytest.mark.xdist_group("step 1" if shares else item.path.stem))
+    return Together(config, log)
 
 
 @pytest.fixture

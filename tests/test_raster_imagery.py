@@ -398,7 +398,8 @@ def test_files_that_touch_no_window_of_a_new_year_are_one_line(tmp_path):
     footprint = source.footprint(far)
     assert footprint.pieces.empty
     squares = boxes(source.grid.window_bounds(far))
-    lost = gpd.GeoDataFrame({"status": [NOT_COVERED], "side_px": [side]}, geometry=squares, crs="EPSG:3857")
+    place = {"id": ["far"], "col": far.col, "row": far.row, "side_px": far.side_px}
+    lost = gpd.GeoDataFrame({**place, "status": [NOT_COVERED]}, geometry=squares, crs="EPSG:3857")
     write_windows(tmp_path / "windows.gpkg", lost, footprint, source.grid, source.settings(), ground=lost[:0])
     assert gpd.read_file(tmp_path / "windows.gpkg", layer="windows")["files"].tolist() == [""]
 

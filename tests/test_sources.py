@@ -279,6 +279,10 @@ def test_years_of_another_encoding_are_not_mixed_either(tmp_path):
     settings = {"imagery": "planet", "level": 15}
     write_json(workspace.year(2016).settings, settings | {"encoding": "published"})
     write_json(workspace.year(2017).settings, settings)  # from before it was recorded
+    for year in (2016, 2017):
+        chip = workspace.year(year).chip("train", "1")
+        chip.parent.mkdir(parents=True)
+        chip.touch()
     with pytest.raises(PipelineError, match=r"2016 .* \(encoding published\) than 2018 would be \(encoding stretch\)"):
         refuse_mixture(workspace, 2018, settings | {"encoding": "stretch"})
     write_json(workspace.year(2016).settings, settings | {"encoding": "stretch"})

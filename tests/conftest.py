@@ -89,6 +89,16 @@ def world_to_mercator(col: float, row: float) -> tuple[float, float]:
     return col * PIXEL_M - HALF_WORLD_M, HALF_WORLD_M - row * PIXEL_M
 
 
+# Files that take a minute and more; see ``together``.
+_LONGEST = ("test_end_to_end.py", "test_plug.py", "test_alignment.py", "test_train.py", "test_predictor.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, the others in the order that they have anyway."""
+    rank = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """How ``pytest --numprocesses N`` shares the tests out."""

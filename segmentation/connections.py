@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 
 def connected_groups(count: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -15,5 +13,9 @@ def connected_groups(count: int, first: np.ndarray, second: np.ndarray) -> np.nd
         first: (m,) int, members that are connected...
         second: (m,) int, ...with these.
     """
+    # Here, as it loads much of scipy, for which command lines and worker processes need not wait.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(first), dtype=bool), (first, second)), shape=(count, count))
     return connected_components(graph, directed=False)[1]

@@ -74,7 +74,7 @@ def to_degrees(shapes):
 def cut_all(folder, quads, plan, labels):
     """Chips and masks by the name of the window, and the plan by it."""
     year = Workspace(folder).year(2019)
-    cut_windows(plan, QuadsOnDisk(quads, Grid()), year, labels, workers=2, quiet=True)
+    cut_windows(plan, QuadsOnDisk(quads, Grid()), year, labels, workers=1, quiet=True)
     files = {name: (year.chip(split, name), year.mask(split, name)) for name, split in plan[["id", "split"]].to_numpy()}
     return files, plan.set_index("id")
 

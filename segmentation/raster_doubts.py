@@ -106,10 +106,21 @@ def warn_of_fill(
         said = {number for path in files for number in rasters[path].no_data}
         word = f"no data is {' or '.join(f'{number:g}' for number in sorted(said))} there" if said else "none says so"
         log.warning(
-            "%d of %d files have pixels that are %g in all bands and count as ground (%s of the pixels); "
-            "if they show nothing, say so with --nodata %g (%s)",
-            *(len(files), len(contents), value, _listed(files, "{:.0%}"), value, word),
+            "%d of %d files have pixels that are %s in all bands and count as ground (%s of the pixels); "
+            "if they show nothing, say so with --nodata%s (%s)",
+            *(len(files), len(contents), _exact(value), _listed(files, "{:.0%}"), _as_typed(value), word),
         )
+
+
+def _exact(value: float) -> str:
+    """A number in as many digits as it takes to tell it from all others of 32 bits."""
+    short = f"{value:g}"
+    return short if np.float32(short) == np.float32(value) else f"{value:.9g}"
+
+
+def _as_typed(value: float) -> str:
+    """A number behind the name of its option; a negative one would be taken for an option of its own."""
+    return f"={_exact(value)}" if value < 0 else f" {_exact(value)}"
 
 
 def warn_of_other_bands(rasters: Sequence[Raster], layouts: Mapping[Path, Layout]) -> None:

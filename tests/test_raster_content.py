@@ -144,11 +144,12 @@ def filled(rng, value, dtype="uint16", scale=1.0):
         ({"value": 0, "dtype": "int16"}, {"nodata": -9999}, r"--nodata 0 \(no data is -9999 there\)"),
         ({"value": 65535}, {}, "--nodata 65535"),
         ({"value": 65535}, {"nodata": 0}, r"--nodata 65535 \(no data is 0 there\)"),
-        ({"value": -32768, "dtype": "int16"}, {"nodata": 0}, "--nodata -32768"),
+        ({"value": -32768, "dtype": "int16"}, {"nodata": 0}, "--nodata=-32768 "),
         ({"value": 255, "dtype": "uint8", "scale": 0.05}, {"scale": 0.002, "nodata": 0}, "--nodata 255"),
-        ({"value": -9999, "dtype": "float32", "scale": 1e-4}, {"scale": 0.999}, "--nodata -9999"),
+        ({"value": -9999, "dtype": "float32", "scale": 1e-4}, {"scale": 0.999}, "--nodata=-9999 "),
         ({"value": 0, "dtype": "float32", "scale": 1e-4}, {"scale": 0.999, "nodata": np.nan}, "--nodata 0"),
         ({"value": 1e20, "dtype": "float32"}, {"nodata": 0}, r"--nodata 1e\+20"),
+        ({"value": np.finfo("float32").min, "dtype": "float32"}, {"nodata": 0}, r"--nodata=-3\.40282347e\+38 "),
     ],
 )
 def test_fill_that_counts_as_ground_is_said(tmp_path, rng, caplog, values, made, said):
@@ -160,7 +161,7 @@ def test_fill_that_counts_as_ground_is_said(tmp_path, rng, caplog, values, made,
     assert pytest.approx(0.3) == max(content.fills.values())
     assert re.search(said, warning), warning
     caplog.clear()
-    value = values["value"]
+    value = float(re.search(r"--nodata[= ](\S+)", warning)[1])
     assert judged(path, no_data=value).data == 200 * 140
     assert not caplog.messages
 

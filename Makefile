@@ -18,7 +18,7 @@ DEMO_MODEL := segformer_demo
 DEMO_ITER  := 400
 DEMO_RUN   := -model=$(DEMO_MODEL) -iter=$(DEMO_ITER) --demo
 
-.PHONY: demo test test-all lint benchmark clean
+.PHONY: demo test test-all lint docs benchmark clean
 
 # The same commands that a real run takes (see README.md), with --demo added.
 demo: $(VENV)/ready
@@ -38,7 +38,11 @@ demo: $(VENV)/ready
 	@echo "  segmentation/YEAR/windows.gpkg         what was looked at: open in QGIS"
 	@echo "  segmentation/2019/{img_dir,ann_dir}/   the chips and masks that the model learned from"
 
+# Warnings are errors: a dead link or a missing picture fails. All pages are read anew, as a page that is not read warns of nothing.
+DOCS := -m sphinx --fail-on-warning --keep-going --quiet --fresh-env --nitpicky -b html -d site/.doctrees docs site
+
 test: $(VENV)/ready-to-test lint
+	$(RUN) $(DOCS)
 	OMP_WAIT_POLICY=PASSIVE $(RUN) -m pytest $(TEST_PROCESSES)
 
 # The same on every supported Python that is here (the path's and pyenv's), each in an environment of its own.
@@ -49,6 +53,10 @@ test-all:
 lint: $(VENV)/ready-to-test
 	$(VENV)/bin/ruff check --output-format concise .
 	$(VENV)/bin/ruff format --check .
+
+docs: $(VENV)/ready-to-write
+	$(RUN) $(DOCS)
+	@echo "open site/index.html"
 
 benchmark: $(VENV)/ready
 	$(RUN) -m benchmarks.read_windows
@@ -61,7 +69,7 @@ benchmark: $(VENV)/ready
 	$(RUN) -m benchmarks.panel
 
 clean:
-	rm -rf $(VENV) $(VENV)-3.*
+	rm -rf $(VENV) $(VENV)-3.* site
 
 # An environment of another version of Python, as an earlier checkout may have left, is made anew.
 $(VENV)/ready: requirements.txt
@@ -71,6 +79,10 @@ $(VENV)/ready: requirements.txt
 	$(RUN) -m pip install --quiet --requirement requirements.txt
 	touch $@
 
-$(VENV)/ready-to-test: $(VENV)/ready requirements-stac.txt requirements-dev.txt
+$(VENV)/ready-to-write: $(VENV)/ready requirements-docs.txt
+	$(RUN) -m pip install --quiet --requirement requirements-docs.txt
+	touch $@
+
+$(VENV)/ready-to-test: $(VENV)/ready requirements-stac.txt requirements-docs.txt requirements-dev.txt
 	$(RUN) -m pip install --quiet --requirement requirements-dev.txt
 	touch $@

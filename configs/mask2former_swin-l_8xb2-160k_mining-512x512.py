@@ -1,5 +1,5 @@
 # The study's second model: Mask2Former with a Swin-L encoder, as MMSegmentation configures it, on our chips.
-# Needs more than requirements.txt, see the README: MMDetection, and mmcv with compiled operators.
+# Needs more than requirements.txt, see docs/training.md: MMDetection, and mmcv with compiled operators.
 # The base lies in the installed package, which MMEngine finds by the name "mmseg::" only under the original's name.
 _base_ = [
     f"{__import__('mmseg').__path__[0]}/.mim/configs/mask2former/"

@@ -9,17 +9,17 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
-from models import trained
+from helpers.models import trained
+from helpers.step_1 import YEAR, Done
 from rasterio import Affine
 from rasterio.windows import Window
-from step_1 import YEAR, Done
 
 import segmentation_dataset_generation as script
-from segmentation import cli
-from segmentation.model import ModelRun
+from segmentation.core import cli
+from segmentation.predict.runs import ModelRun
 
 # The tests' own requests go to this machine alone, whatever proxies and logins it is used to; those of the product are
-# tested with some in tests/test_sessions.py.
+# tested with some in tests/imagery/test_sessions.py.
 os.environ["no_proxy"] = os.environ["NO_PROXY"] = "localhost,127.0.0.1,::1"
 os.environ["NETRC"] = os.devnull
 

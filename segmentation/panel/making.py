@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from segmentation.errors import PipelineError
-from segmentation.panel.inputs import YearInput
-from segmentation.provenance import (
+from segmentation.core.errors import PipelineError
+from segmentation.core.provenance import (
     COMPARED,
     INVENTED,
     MENTIONED,
@@ -20,6 +19,7 @@ from segmentation.provenance import (
     together,
     windows_apart,
 )
+from segmentation.panel.inputs import YearInput
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ import argparse
 
 from segmentation.core import cli
 from segmentation.core.arguments import a_path
+from segmentation.geo.areas import area_m2
 from segmentation.geo.countries import read_countries
 from segmentation.geo.formats import FORMATS, GPKG, choose_formats, write_polygons
 from segmentation.geo.geopackage import Layer, read_metadata
 from segmentation.predict.devices import Inference
 from segmentation.predict.kept import CHECKPOINT, PRECISION
-from segmentation.predict.outlines.attributes import area_m2, attribute_polygons
+from segmentation.predict.outlines.attributes import attribute_polygons
 from segmentation.predict.outlines.join import MEAN, UNION, Rule, join
 from segmentation.predict.outlines.trace import PIXEL, SMOOTH
 from segmentation.predict.predictor import AUTO, PRECISIONS

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 import geopandas as gpd
 
-from segmentation.chips.chip import PUBLISHED, STRETCH
 from segmentation.chips.dataset import cut_windows, uncut
 from segmentation.chips.summary import failures, summarise
 from segmentation.core import cli
@@ -19,6 +18,7 @@ from segmentation.geo.grid import Grid
 from segmentation.imagery.cost import YearPlan, announce
 from segmentation.imagery.options import add_options, check_options, open_imagery, refuse_mixture
 from segmentation.imagery.planet.mosaics import LABEL_YEAR
+from segmentation.imagery.reflectance import PUBLISHED, STRETCH
 from segmentation.polygons.literature import LiteraturePolygons, read_polygons
 from segmentation.windows import cautions
 from segmentation.windows.record import (

@@ -30,9 +30,9 @@ from segmentation.core import cli
 from segmentation.core.workspace import Workspace
 from segmentation.demo.landscape.render import render_quad
 from segmentation.demo.planet.quads import write_quad
+from segmentation.geo.geotiffs import block_extents
 from segmentation.geo.grid import CRS, QUAD_PX, Grid
 from segmentation.imagery.cache import COVERED, QuadCache, QuadRecord
-from segmentation.imagery.planet.quads import block_extents
 from segmentation.imagery.planet.source import PlanetImagery
 from segmentation.windows.record import as_windows, plan_windows, quads_by_window
 

@@ -16,7 +16,7 @@ from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 from segmentation.core import cli
 from segmentation.core.arguments import Together, a_new_file, a_path
 from segmentation.core.errors import DamagedFile, PipelineError
-from segmentation.core.provenance import INVENTED, SYNTHETIC, differences, marked, read_provenance, say_differences
+from segmentation.core.provenance import INVENTED, SYNTHETIC, differences, marked, say_differences
 from segmentation.core.workspace import Workspace
 from segmentation.evaluate.draw.pictures import (
     PREDICTED_COLOUR,
@@ -30,6 +30,7 @@ from segmentation.evaluate.draw.pictures import (
     show_probability,
 )
 from segmentation.geo.grid import CRS
+from segmentation.geo.metadata import read_provenance
 from segmentation.polygons.literature import read_polygons
 from segmentation.predict.runs import find_run
 from segmentation.windows.record import WRITTEN, read_windows

@@ -15,15 +15,10 @@ from rasterio.enums import ColorInterp
 
 from segmentation.geo.geotiffs import new_geotiff, read_whole
 from segmentation.geo.grid import CHIP_PX, CRS
-from segmentation.imagery.planet.quads import REFLECTANCE_SCALE, Pixels
+from segmentation.imagery.reflectance import BAND_SCALES, NO_DATA, STRETCH
 
 BAND_NAMES = ("Red", "Green", "Blue", "NIR")
-# DN 1 is reflectance 0, DN 255 is 0.508 in the visible and 0.635 in the near infrared: bright tailings reach about
-# 0.35 to 0.40 (99.9 % of the pixels of real tailings scenes lie below 0.37) and stay unsaturated.
-BAND_SCALES = (0.002, 0.002, 0.002, 0.0025)
-NO_DATA = 0
 
-STRETCH, PUBLISHED = "stretch", "published"
 
 PROFILE = {
     "driver": "GTiff",
@@ -35,22 +30,6 @@ PROFILE = {
     "zlevel": 1,  # half the time of the default for 7 % more bytes
     "interleave": "pixel",
 }
-
-
-def encode(pixels: Pixels, encoding: str = STRETCH) -> np.ndarray:
-    """Reflectance to DN: (bands, 512, 512) uint8, 0 where not valid.
-
-    ``STRETCH`` gives 1 to 255 elsewhere. ``PUBLISHED`` repeats what the study's scripts did to reflectance x 10000:
-    255 times that, wrapped around at 16 bits, of which readers of the chips took the upper 8.
-    """
-    if encoding == PUBLISHED:
-        # Clipped to what quads hold: a cast would turn what is below or beyond into some other number.
-        quad_dn = np.clip(np.rint(pixels.reflectance / np.float32(REFLECTANCE_SCALE)), 0, 65535).astype("uint32")
-        dn = ((255 * quad_dn % 65536) >> 8).astype("uint8")
-    else:
-        scales = np.array(BAND_SCALES[: len(pixels.reflectance)], "float32")[:, None, None]
-        dn = np.clip(np.rint(pixels.reflectance / scales) + 1, 1, 255).astype("uint8")
-    return np.where(pixels.valid, dn, np.uint8(NO_DATA))
 
 
 def write_chip(path: Path, dn: np.ndarray, transform: Affine, tags: dict[str, str], encoding: str = STRETCH) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from segmentation.chips.chip import STRETCH, encode, read_chip, write_chip
+from segmentation.chips.chip import read_chip, write_chip
 from segmentation.chips.mask import IGNORE, MINE, draw_mask, read_mask, write_mask
 from segmentation.core.errors import DamagedFile
 from segmentation.geo.grid import CHIP_PX, Grid
+from segmentation.imagery.reflectance import STRETCH, encode
 from segmentation.imagery.source import WindowReader
 from segmentation.windows.ground import valid_ground
 from segmentation.windows.record import TOO_LITTLE_DATA, WRITTEN

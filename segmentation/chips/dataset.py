@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from segmentation.chips.chip import STRETCH
 from segmentation.chips.cutting import BandSums, CutJob, Outcome, cut_batch
 from segmentation.core.errors import DamagedFile
 from segmentation.core.process.workers import worker_pool
@@ -24,6 +23,7 @@ from segmentation.core.progress import Bar, progress
 from segmentation.core.workspace import YearFolder
 from segmentation.geo.grid import CRS, QUAD_PX, Windows
 from segmentation.imagery.planet.quads import reading_order
+from segmentation.imagery.reflectance import STRETCH
 from segmentation.imagery.source import ImagerySource, Prepared
 from segmentation.windows.record import TOO_LITTLE_DATA, as_windows, read_windows
 

@@ -9,9 +9,8 @@ import pandas as pd
 from segmentation.chips.dataset import Dataset
 from segmentation.core.workspace import SPLITS
 from segmentation.imagery.cache import FAILED, NOT_COVERED
-from segmentation.imagery.source import Footprint
 from segmentation.polygons.literature import LiteraturePolygons
-from segmentation.windows.record import WRITTEN, as_windows
+from segmentation.windows.record import WRITTEN, Footprint, as_windows
 from segmentation.windows.splits import far_from_shares, leakage_m2
 
 _NAMED = 12

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_log = logging.getLogger(__name__)
 
 # No room on the disk, beyond the user's share of it, beyond what a file may hold.
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -95,3 +98,17 @@ def disk_full_at(path: str | os.PathLike[str]) -> Iterator[None]:
         if reason is None:
             raise
         raise DiskFull(reason) from None
+
+
+@contextmanager
+def in_one_line(failure: str) -> Iterator[None]:
+    """Tell whatever other people's code raises as a ``PipelineError``; ``--verbose`` shows where it happened.
+
+    Raises:
+        PipelineError: ``failure``, and what the error says.
+    """
+    try:
+        yield
+    except Exception as error:
+        _log.info("where it happened", exc_info=True)
+        raise PipelineError(f"{failure}: {reason_of(error)}") from None

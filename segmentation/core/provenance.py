@@ -6,20 +6,12 @@ What differs in method differs on the map even where the pictures are the same: 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import pandas as pd
-
-from segmentation.core.errors import PipelineError
-from segmentation.geo.geopackage import read_metadata
 
 # The setting that marks imagery, and everything made from it, as drawn and not photographed; what it says then.
 SYNTHETIC = "synthetic"
 INVENTED = "an invented landscape: no photograph, no real mine"
-# What names of our metadata begin with among those that GeoParquet files have anyway.
-PARQUET_PREFIX = "mining:"
-# Formats in which ours say it; to look into others, some of which have to be read whole for it, is no use.
-_SUFFIXES = (".gpkg", ".parquet", ".fgb")
 
 # What years must share to be compared with each other: the model, how it was run, how polygons were made of what it
 # says, and the imagery. The mosaic's name differs from year to year by nature.
@@ -37,40 +29,6 @@ OF_WINDOWS = ("imagery", "mosaic", "level", "bands", "encoding", "large windows"
 _SILENCE = {SYNTHETIC: "no", "temporal filter": "none"}
 
 Settings = Mapping[str, str]
-
-
-def read_provenance(path: Path) -> dict[str, str]:
-    """What a file of polygons or windows says of how it was made; nothing, if it says nothing or cannot be read.
-
-    A file that cannot be read is not refused here but where its polygons are needed, which gives the reason.
-    """
-    if not path.exists() and ":" in path.name:  # FILE:LAYER; all layers say the same
-        path = path.with_name(path.name.rpartition(":")[0])
-    if path.suffix.lower() not in _SUFFIXES or not path.is_file():
-        return {}
-    try:
-        return read_settings(path)
-    except PipelineError:
-        return {}
-
-
-def read_settings(path: Path) -> dict[str, str]:
-    """The metadata of a file of ours, GeoPackage, GeoParquet or FlatGeobuf.
-
-    Raises:
-        PipelineError: the file cannot be read.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if path.suffix.lower() != ".parquet":
-        return read_metadata(path)
-    try:
-        stored = pq.read_schema(path).metadata or {}
-    except (pa.ArrowException, OSError) as error:
-        raise PipelineError(f"cannot read {path}: {error}") from None
-    mark = PARQUET_PREFIX.encode()
-    return {name.removeprefix(mark).decode(): text.decode() for name, text in stored.items() if name.startswith(mark)}
 
 
 def is_told(settings: Settings) -> bool:

@@ -14,7 +14,7 @@ import geopandas as gpd
 from segmentation.core import cli
 from segmentation.core.arguments import a_path
 from segmentation.core.errors import PipelineError
-from segmentation.core.provenance import INVENTED, SYNTHETIC, marked, read_provenance
+from segmentation.core.provenance import INVENTED, SYNTHETIC, marked
 from segmentation.core.workspace import SPLITS
 from segmentation.evaluate.bootstrap import REPLICATES
 from segmentation.evaluate.compare import Comparison, compare_windows
@@ -25,6 +25,7 @@ from segmentation.evaluate.judgement import Judgement, grid_of, judge
 from segmentation.evaluate.pixels import level_of
 from segmentation.evaluate.report import Facts, say, write_judgement
 from segmentation.geo.countries import read_countries
+from segmentation.geo.metadata import read_provenance
 from segmentation.geo.vectors.files import find_vector
 from segmentation.predict.runs import find_run
 from segmentation.windows.record import read_windows

@@ -19,9 +19,9 @@ from rasterio import Affine
 from rasterio.features import shapes
 
 from segmentation.evaluate.inputs import Pair
+from segmentation.geo.areas import area_m2
 from segmentation.geo.grid import CHIP_PX, CRS, Grid
 from segmentation.predict.outlines import join as vectorize
-from segmentation.predict.outlines.attributes import area_m2
 
 MATCHING_IOU = 0.5
 # Classes of ground area: the literature's mines range from less than a hectare to tens of square kilometres.

@@ -14,9 +14,9 @@ import pyogrio
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from segmentation.core.errors import PipelineError, cannot_write
-from segmentation.core.provenance import PARQUET_PREFIX, read_settings
 from segmentation.core.workspace import whole_file
 from segmentation.geo.geopackage import DATE_COLUMNS, Layer, write_geopackage
+from segmentation.geo.metadata import PARQUET_PREFIX, read_settings
 
 GPKG, PARQUET, FGB = "gpkg", "parquet", "fgb"
 FORMATS = (GPKG, PARQUET, FGB)

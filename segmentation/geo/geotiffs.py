@@ -19,7 +19,6 @@ from rasterio.windows import Window
 
 from segmentation.core.errors import DamagedFile, DiskFull
 from segmentation.core.workspace import whole_file
-from segmentation.imagery.planet.quads import block_extents
 
 # Bytes of a value by the number of its type (TIFF 6.0, section 2).
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
@@ -170,3 +169,20 @@ def _end_of_tags(file: BinaryIO) -> int:
 def _count_blocks(raster: rasterio.DatasetReader, band: int) -> int:
     height, width = raster.block_shapes[band - 1]
     return -(-raster.height // height) * -(-raster.width // width)
+
+
+def block_extents(quad: rasterio.DatasetReader, band: int, windows: Sequence[Window]) -> Iterator[tuple[int, int]]:
+    """Offset and size in bytes of the compressed blocks of a band that windows touch, each once, none without data."""
+    height, width = quad.block_shapes[band - 1]
+    touched = {
+        (row, col)
+        for part in windows
+        for row in range(part.row_off // height, -(-(part.row_off + part.height) // height))
+        for col in range(part.col_off // width, -(-(part.col_off + part.width) // width))
+    }
+    for row, col in sorted(touched):
+        offset, size = (
+            int(quad.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=band) or 0) for what in ("OFFSET", "SIZE")
+        )
+        if size:
+            yield offset, size

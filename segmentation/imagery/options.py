@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from segmentation.chips.chip import STRETCH
 from segmentation.core import cli
 from segmentation.core.errors import PipelineError
 from segmentation.core.provenance import SYNTHETIC
@@ -23,6 +22,7 @@ from segmentation.imagery.planet.key import find_api_key
 from segmentation.imagery.planet.mosaics import candidate_mosaics, default_mosaic
 from segmentation.imagery.planet.source import WHOLE_QUADS, WINDOWS_ONLY, PlanetImagery
 from segmentation.imagery.rasters.description import COLOURS, LARGEST_SCALE, Reflectance
+from segmentation.imagery.reflectance import STRETCH
 from segmentation.imagery.sentinel2.source import LEVEL, MIRROR_URL, QUARTERS, Sentinel2Imagery
 from segmentation.imagery.source import ImagerySource
 from segmentation.imagery.stac.seasons import STUDY_SEASON, season

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import geopandas as gpd
 import numpy as np
-import pandas as pd
 
 from segmentation.geo.grid import Grid, Windows
-from segmentation.imagery.planet.quads import Pixels
 from segmentation.imagery.web.client import Traffic
+from segmentation.windows.record import Footprint
 
 
 class WindowReader(Protocol):
@@ -39,24 +37,6 @@ class Prepared:
 
     position: int
     problem: str | None = None
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """The pieces of imagery under some windows.
-
-    Attributes:
-        unit: what a piece is called: ``quad``, ``file``, ``tile``.
-        pieces: a row a piece: ``name``, ``mosaic`` (what it is a piece of), ``status`` and ``reason`` (see
-            ``imagery.cache``), whatever else is known of it, and its outline (EPSG:3857).
-        touched: ``window`` (its position) and the ``name`` of a piece under it, a row a pair.
-        at_hand: number of pieces that the user has named, needed or not; None for a source that looks for its own.
-    """
-
-    unit: str
-    pieces: gpd.GeoDataFrame
-    touched: pd.DataFrame
-    at_hand: int | None = None
 
 
 @dataclass(frozen=True)
@@ -147,3 +127,17 @@ class ImagerySource(Protocol):
     @property
     def traffic(self) -> Traffic | None:
         """What has gone over the wire so far; None for a source without one."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What an imagery source shows of one window, on the chip's 512 x 512 pixels.
+
+    Attributes:
+        reflectance: (bands, 512, 512) float32, surface reflectance 0 to 1 (more over bright cloud), bands in the
+            order red, green, blue and, where the source has it, near infrared. 0 where not valid.
+        valid: (512, 512) bool.
+    """
+
+    reflectance: np.ndarray
+    valid: np.ndarray

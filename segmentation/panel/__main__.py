@@ -17,10 +17,11 @@ import numpy as np
 from segmentation.core import cli
 from segmentation.core.arguments import Number, Together, a_folder, a_path, shown
 from segmentation.core.errors import PipelineError
+from segmentation.core.process.threads import no_search_for_cycles
 from segmentation.core.provenance import marked
 from segmentation.core.workspace import Workspace
 from segmentation.geo.countries import read_countries
-from segmentation.geo.groups import no_search_for_cycles, unite_groups
+from segmentation.geo.unions import unite_groups
 from segmentation.panel.draw.plot import plot_countries
 from segmentation.panel.draw.webmap import write_map
 from segmentation.panel.history import site_years

@@ -15,10 +15,10 @@ import shapely
 from segmentation.core.errors import PipelineError
 from segmentation.core.process.cores import usable_cores
 from segmentation.core.workspace import Workspace
+from segmentation.geo.areas import area_m2
 from segmentation.geo.countries import assign_countries
 from segmentation.geo.vectors.read import Account, clean, read_vector
 from segmentation.geo.vectors.swapped import warn_of_swapped
-from segmentation.predict.outlines.attributes import area_m2
 
 _COUNTRY = ["iso_a3", "country_name"]
 _COLUMNS = ("id", *_COUNTRY, "mean_probability")

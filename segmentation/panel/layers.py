@@ -11,9 +11,9 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
+from segmentation.core.process.threads import ahead
 from segmentation.core.workspace import make_folder
 from segmentation.geo.geopackage import Layer, StoredRows, encode, write_geopackage
-from segmentation.geo.groups import ahead
 from segmentation.panel.change import changes
 from segmentation.panel.history import History, start_history
 from segmentation.panel.observed import Observed, observed_share

@@ -14,11 +14,11 @@ from segmentation.core.provenance import (
     differences,
     is_told,
     listed,
-    read_provenance,
     say_differences,
     together,
     windows_apart,
 )
+from segmentation.geo.metadata import read_provenance
 from segmentation.panel.inputs import YearInput
 
 

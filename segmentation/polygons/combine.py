@@ -19,6 +19,7 @@ from segmentation.core import cli
 from segmentation.core.arguments import a_folder, a_new_file, a_path
 from segmentation.core.errors import PipelineError
 from segmentation.core.workspace import DATA_ROOT, Workspace
+from segmentation.geo.areas import area_m2
 from segmentation.geo.countries import assign_countries, read_countries
 from segmentation.geo.geopackage import Layer, write_geopackage
 from segmentation.geo.unions import connected_groups
@@ -26,7 +27,6 @@ from segmentation.geo.vectors.files import find_vector
 from segmentation.geo.vectors.read import crosses_antimeridian
 from segmentation.geo.vectors.swapped import warn_of_swapped
 from segmentation.polygons.literature import Areas, mend, read_rows
-from segmentation.predict.outlines.attributes import area_m2
 
 MAUS, TANG_WERNER, BOTH = "maus", "tang_werner", "both"
 COLUMNS = ("ISO3_CODE", "COUNTRY_NAME", "id", "source", "n_maus", "n_tang_werner", "area", "geometry")

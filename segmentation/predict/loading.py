@@ -7,13 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segmentation.core.errors import PipelineError, reason_of
+from segmentation.core.errors import PipelineError, in_one_line
 
 if TYPE_CHECKING:
     import torch
@@ -22,8 +18,6 @@ if TYPE_CHECKING:
     from mmseg.models import BaseSegmentor
 
     from segmentation.predict.runs import ModelRun
-
-_log = logging.getLogger(__name__)
 
 
 def read_config(run: ModelRun) -> Config:
@@ -107,46 +101,12 @@ def test_steps(config: Config) -> list[dict]:
     return config.get("test_pipeline") or dataset.get("pipeline") or []
 
 
-def read_meta(checkpoint: Path) -> dict:
-    """What a checkpoint says of itself: MMEngine notes the config's text as ``cfg``, and ``iter``.
-
-    Raises:
-        PipelineError: the file is no checkpoint.
-    """
-    import torch
-    from mmengine.runner.checkpoint import get_torch_safe_globals
-
-    with in_one_line(f"cannot read the checkpoint {checkpoint}"):
-        try:
-            with torch.serialization.safe_globals(get_torch_safe_globals()):
-                content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        except torch.serialization.pickle.UnpicklingError:
-            # Beside weights, older versions keep objects of their own; MMEngine reads these just so.
-            content = torch.load(checkpoint, map_location="cpu", weights_only=False)
-        meta = content.get("meta")
-    return meta if isinstance(meta, dict) else {}
-
-
 def first_not_finite(weights: dict[str, torch.Tensor]) -> str | None:
     """The name of the first weights of which some are not finite numbers."""
     for name, values in weights.items():
         if values.is_floating_point() and not values.isfinite().all():
             return name
     return None
-
-
-@contextmanager
-def in_one_line(failure: str) -> Iterator[None]:
-    """Tell whatever other people's code raises as a ``PipelineError``; ``--verbose`` shows where it happened.
-
-    Raises:
-        PipelineError: ``failure``, and what the error says.
-    """
-    try:
-        yield
-    except Exception as error:
-        _log.info("where it happened", exc_info=True)
-        raise PipelineError(f"{failure}: {reason_of(error)}") from None
 
 
 def _type_name(step: dict) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from segmentation.core.errors import PipelineError
+from segmentation.core.errors import PipelineError, in_one_line
 from segmentation.core.workspace import REPOSITORY, fingerprint
 
 CONFIGS = REPOSITORY / "configs"
@@ -159,8 +159,6 @@ class _Checkpoint:
 
     def _read(self) -> dict:
         if self._meta is None:
-            from segmentation.predict.loading import read_meta
-
             self._meta = read_meta(self.path) if self.path.is_file() else {}
         return self._meta
 
@@ -191,3 +189,23 @@ def _trained(folder: Path, config: Path) -> str:
     if iterations:
         return f"trained are -iter={', '.join(map(str, iterations))}"
     return f"train it first: python -m segmentation.train {config}"
+
+
+def read_meta(checkpoint: Path) -> dict:
+    """What a checkpoint says of itself: MMEngine notes the config's text as ``cfg``, and ``iter``.
+
+    Raises:
+        PipelineError: the file is no checkpoint.
+    """
+    import torch
+    from mmengine.runner.checkpoint import get_torch_safe_globals
+
+    with in_one_line(f"cannot read the checkpoint {checkpoint}"):
+        try:
+            with torch.serialization.safe_globals(get_torch_safe_globals()):
+                content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        except torch.serialization.pickle.UnpicklingError:
+            # Beside weights, older versions keep objects of their own; MMEngine reads these just so.
+            content = torch.load(checkpoint, map_location="cpu", weights_only=False)
+        meta = content.get("meta")
+    return meta if isinstance(meta, dict) else {}

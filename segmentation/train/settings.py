@@ -9,8 +9,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from segmentation.core.errors import PipelineError, reason_of
-from segmentation.predict.loading import in_one_line
+from segmentation.core.errors import PipelineError, in_one_line, reason_of
 
 _NEEDED = ("model", "train_dataloader", "train_cfg", "optim_wrapper")
 _VALIDATION = ("val_dataloader", "val_cfg", "val_evaluator")

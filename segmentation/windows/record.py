@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
@@ -14,7 +15,6 @@ from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 from segmentation.core.errors import DamagedFile, PipelineError
 from segmentation.geo.geopackage import Layer, read_metadata, write_geopackage
 from segmentation.geo.grid import CHIP_PX, CRS, Grid, Windows, boxes
-from segmentation.imagery.source import Footprint
 from segmentation.windows.splits import SEED, assign_splits, overlap_groups
 
 # A window wider than this (313 km at the equator) holds no single mine; its polygon is most likely broken.
@@ -217,3 +217,21 @@ def read_windows(path: Path, year: int) -> gpd.GeoDataFrame:
 def read_grid(path: Path) -> Grid:
     """The pixel grid on which the windows of a ``windows.gpkg`` lie."""
     return Grid(int(read_metadata(path)["level"]))
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """The pieces of imagery under some windows.
+
+    Attributes:
+        unit: what a piece is called: ``quad``, ``file``, ``tile``.
+        pieces: a row a piece: ``name``, ``mosaic`` (what it is a piece of), ``status`` and ``reason`` (see
+            ``imagery.cache``), whatever else is known of it, and its outline (EPSG:3857).
+        touched: ``window`` (its position) and the ``name`` of a piece under it, a row a pair.
+        at_hand: number of pieces that the user has named, needed or not; None for a source that looks for its own.
+    """
+
+    unit: str
+    pieces: gpd.GeoDataFrame
+    touched: pd.DataFrame
+    at_hand: int | None = None

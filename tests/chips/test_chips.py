@@ -5,9 +5,10 @@ import pytest
 import rasterio
 from rasterio.enums import ColorInterp
 
-from segmentation.chips.chip import BAND_SCALES, PUBLISHED, encode, read_valid, write_chip
+from segmentation.chips.chip import read_valid, write_chip
 from segmentation.geo.grid import Grid
-from segmentation.imagery.planet.quads import Pixels
+from segmentation.imagery.reflectance import BAND_SCALES, PUBLISHED, encode
+from segmentation.imagery.source import Pixels
 
 TRANSFORM = Grid().window_transform(2_785_280, 4_214_784, 2)
 

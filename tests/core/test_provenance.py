@@ -9,13 +9,13 @@ from segmentation.core.provenance import (
     differences,
     is_told,
     marked,
-    read_provenance,
     say_differences,
     together,
     windows_apart,
 )
 from segmentation.geo.formats import FORMATS, write_polygons
 from segmentation.geo.geopackage import Layer
+from segmentation.geo.metadata import read_provenance
 
 MADE = {"model": "segformer", "threshold": "0.5", "imagery": "planet", "mosaic": "june"}
 MINE = gpd.GeoDataFrame({"id": [1]}, geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:4326")

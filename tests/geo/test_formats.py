@@ -10,9 +10,9 @@ import pytest
 import shapely
 
 from segmentation.core.errors import PipelineError
-from segmentation.core.provenance import read_settings
 from segmentation.geo.formats import FGB, FORMATS, GPKG, PARQUET, choose_formats, write_polygons
 from segmentation.geo.geopackage import Layer
+from segmentation.geo.metadata import read_settings
 from segmentation.predict.outlines.attributes import COLUMNS, attribute_polygons
 
 METADATA = {"model": "segformer", "threshold": "0.5"}

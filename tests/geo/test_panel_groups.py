@@ -5,7 +5,7 @@ import pytest
 import shapely
 from helpers.panels import ragged, square
 
-from segmentation.geo.groups import unite_groups
+from segmentation.geo.unions import unite_groups
 
 
 def test_every_group_becomes_its_union_however_many_members_it_has(rng):

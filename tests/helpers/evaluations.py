@@ -6,12 +6,12 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from segmentation.chips.chip import encode as encode_chip
 from segmentation.chips.chip import write_chip
 from segmentation.chips.mask import draw_mask, write_mask
 from segmentation.core.workspace import Workspace
 from segmentation.geo.grid import CHIP_PX, CRS, Grid, Windows, boxes
-from segmentation.imagery.planet.quads import Pixels
+from segmentation.imagery.reflectance import encode as encode_chip
+from segmentation.imagery.source import Pixels
 from segmentation.predict.probability import encode, write_probability
 
 YEAR, RUN = 2019, "model_8"

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from segmentation.geo.groups import unite_groups
+from segmentation.geo.areas import area_m2
+from segmentation.geo.unions import unite_groups
 from segmentation.panel.change import changes
 from segmentation.panel.history import start_history
 from segmentation.panel.observed import Observed, observed_share
 from segmentation.panel.sites import find_sites
 from segmentation.panel.temporal import consecutive_overlaps
-from segmentation.predict.outlines.attributes import area_m2
 
 UNIT = 0.001  # degrees, about 111 m
 NOTHING_KNOWN = Observed(gpd.GeoDataFrame({"year": []}, geometry=[], crs="EPSG:4326"), frozenset())

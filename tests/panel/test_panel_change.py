@@ -9,11 +9,11 @@ from helpers.panels import UNIT, follow, panel, ragged, square
 from rasterio import Affine
 from scipy import ndimage
 
+from segmentation.geo.areas import area_m2
 from segmentation.panel import change
 from segmentation.panel.history import site_years
 from segmentation.panel.observed import Observed
 from segmentation.panel.tables import country_years
-from segmentation.predict.outlines.attributes import area_m2
 from segmentation.predict.outlines.join import outline_pixels
 
 ONE = panel({2016: [square(0)]})["area"].iloc[0]

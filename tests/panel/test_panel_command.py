@@ -14,10 +14,10 @@ from helpers.panels import square, write_years
 
 from segmentation.core.errors import PipelineError
 from segmentation.core.workspace import REPOSITORY, Workspace
+from segmentation.geo.areas import area_m2
 from segmentation.geo.geopackage import Layer, read_metadata, write_geopackage
 from segmentation.panel.__main__ import arguments, main
 from segmentation.panel.layers import with_period
-from segmentation.predict.outlines.attributes import area_m2
 
 WORLD = gpd.GeoDataFrame(
     {"iso_a3": ["GAB"], "country_name": ["Gabon"]}, geometry=[square(-9e3, -9e3, 2e4, 2e4)], crs=4326

@@ -13,13 +13,13 @@ from test_panel_command import WORLD, run
 from segmentation.chips.chip import write_chip
 from segmentation.core.errors import PipelineError
 from segmentation.core.workspace import Workspace
+from segmentation.geo.areas import area_m2
 from segmentation.geo.geopackage import Layer, write_geopackage
 from segmentation.geo.grid import Grid, Windows, boxes
 from segmentation.panel import ground as panel_ground
 from segmentation.panel.ground import read_ground
 from segmentation.panel.inputs import YearInput
 from segmentation.panel.observed import observed_share, read_observed
-from segmentation.predict.outlines.attributes import area_m2
 from segmentation.predict.probability import NO_DATA, write_probability
 from segmentation.windows.record import WRITTEN
 

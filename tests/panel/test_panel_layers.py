@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from helpers.panels import panel, square
 
+from segmentation.core.process.threads import ahead
 from segmentation.geo.geopackage import Layer, write_geopackage
-from segmentation.geo.groups import ahead
 from segmentation.panel.layers import with_period
 
 

@@ -15,12 +15,12 @@ from shapely import affinity
 from segmentation.core import cli
 from segmentation.core.errors import PipelineError
 from segmentation.core.workspace import REPOSITORY, Workspace
+from segmentation.geo.areas import area_m2
 from segmentation.geo.countries import read_countries
 from segmentation.geo.geopackage import read_metadata
 from segmentation.geo.grid import Grid
 from segmentation.polygons.combine import BOTH, COLUMNS, MAUS, TANG_WERNER, combine, main, read_source
 from segmentation.polygons.literature import read_polygons
-from segmentation.predict.outlines.attributes import area_m2
 from segmentation.windows.record import plan_windows
 
 

@@ -11,10 +11,10 @@ from segmentation.core.errors import PipelineError
 from segmentation.geo.geopackage import read_metadata
 from segmentation.geo.grid import Grid, boxes, quad_name
 from segmentation.imagery.cache import NOT_COVERED
-from segmentation.imagery.source import Footprint
 from segmentation.windows.record import (
     VALID_GROUND,
     WRITTEN,
+    Footprint,
     as_windows,
     full_resolution,
     keep_former_splits,

@@ -11,10 +11,10 @@ import numpy as np
 import rasterio
 import shapely
 
-from segmentation.chips.chip import NO_DATA as CHIP_NO_DATA
 from segmentation.chips.chip import read_chip
 from segmentation.core.workspace import whole_file
 from segmentation.geo.grid import mercator_to_lonlat
+from segmentation.imagery.reflectance import NO_DATA as CHIP_NO_DATA
 from segmentation.predict.probability import CERTAIN, NO_DATA, read_probability
 
 if TYPE_CHECKING:

@@ -145,16 +145,6 @@ def crosses_antimeridian(bounds_deg: np.ndarray) -> np.ndarray:
     return (east - west > _WRAPPED_DEG) | (west < -180) | (east > 180)
 
 
-def projected(shapes: np.ndarray, to: pyproj.Transformer) -> np.ndarray:
-    """Geometries with their vertices in another CRS: (n,), in two thirds of the time of ``GeoSeries.to_crs``.
-
-    Args:
-        shapes: (n,) geometries in the transformer's source CRS, x before y.
-        to: made with ``always_xy``.
-    """
-    return shapely.transform(shapes, lambda xy: np.column_stack(to.transform(*xy.T.copy(), inplace=True)))
-
-
 def polygonal(geometries: np.ndarray) -> np.ndarray:
     """The areas of geometries: (n,) valid 2-D Polygons or MultiPolygons; what has no area becomes an empty Polygon."""
     return _mended(geometries)[0]

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from rasterio import Affine
 
-from segmentation.chips.chip import BAND_SCALES
 from segmentation.core.errors import PipelineError
 from segmentation.imagery.files.content import Content
 from segmentation.imagery.rasters.description import BRIGHTEST, COLOURS, SAY_THE_SCALE, Raster, colour_called
 from segmentation.imagery.rasters.finding import Layout
 from segmentation.imagery.rasters.warping import values_under
+from segmentation.imagery.reflectance import BAND_SCALES
 
 # Share of a file's pixels that, all alike in all bands, look like fill.
 LEAST_FILL = 0.01

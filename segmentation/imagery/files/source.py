@@ -20,7 +20,6 @@ from segmentation.geo.grid import CHIP_PX, CRS, Grid, Windows, boxes, mercator_t
 from segmentation.imagery.cache import COVERED, NOT_COVERED
 from segmentation.imagery.files.content import Content, examine
 from segmentation.imagery.files.doubts import larger_shares, require_reflectance, warn_of_fill, warn_of_other_bands
-from segmentation.imagery.planet.quads import Pixels
 from segmentation.imagery.rasters.description import (
     COLOURS,
     Raster,
@@ -32,7 +31,8 @@ from segmentation.imagery.rasters.description import (
 )
 from segmentation.imagery.rasters.finding import find_files, require_one_kind
 from segmentation.imagery.rasters.warping import Mosaic, add_raster
-from segmentation.imagery.source import Footprint, Forecast, Prepared
+from segmentation.imagery.source import Forecast, Pixels, Prepared
+from segmentation.windows.record import Footprint
 
 _UNIT = "file"
 _NAMED = 3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -15,29 +14,13 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from segmentation.core.errors import DamagedFile
+from segmentation.geo.geotiffs import block_extents
 from segmentation.geo.grid import CHIP_PX, CRS, PLACE_TOLERANCE_PX, QUAD_PX, Grid, Windows, misplaced_px, quad_name
-
-# Bands of an analytic quad, 1-based: blue, green, red, near infrared and, in most, alpha.
-RED, GREEN, BLUE, NIR, ALPHA = 3, 2, 1, 4, 5
-# DN per unit of reflectance of the normalized analytic mosaics.
-REFLECTANCE_SCALE = 1e-4
+from segmentation.imagery.reflectance import ALPHA, BLUE, GREEN, NIR, RED, REFLECTANCE_SCALE
+from segmentation.imagery.source import Pixels
 
 _OPEN_QUADS = 16
 _STRIP_PX = 16_000_000
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """What an imagery source shows of one window, on the chip's 512 x 512 pixels.
-
-    Attributes:
-        reflectance: (bands, 512, 512) float32, surface reflectance 0 to 1 (more over bright cloud), bands in the
-            order red, green, blue and, where the source has it, near infrared. 0 where not valid.
-        valid: (512, 512) bool.
-    """
-
-    reflectance: np.ndarray
-    valid: np.ndarray
 
 
 def check_quad(path: Path, grid: Grid, x: int, y: int) -> None:
@@ -82,23 +65,6 @@ def _check_blocks(path: Path, quad: rasterio.DatasetReader) -> None:
             for offset, size in block_extents(quad, band, everything):
                 file.seek(offset)
                 zlib.decompress(file.read(size))
-
-
-def block_extents(quad: rasterio.DatasetReader, band: int, windows: Sequence[Window]) -> Iterator[tuple[int, int]]:
-    """Offset and size in bytes of the compressed blocks of a band that windows touch, each once, none without data."""
-    height, width = quad.block_shapes[band - 1]
-    touched = {
-        (row, col)
-        for part in windows
-        for row in range(part.row_off // height, -(-(part.row_off + part.height) // height))
-        for col in range(part.col_off // width, -(-(part.col_off + part.width) // width))
-    }
-    for row, col in sorted(touched):
-        offset, size = (
-            int(quad.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=band) or 0) for what in ("OFFSET", "SIZE")
-        )
-        if size:
-            yield offset, size
 
 
 @dataclass(frozen=True)

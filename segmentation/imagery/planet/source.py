@@ -22,9 +22,9 @@ from segmentation.imagery.planet.client import PlanetClient
 from segmentation.imagery.planet.clouds import Choice, CloudScores
 from segmentation.imagery.planet.fetch import QuadFetcher
 from segmentation.imagery.planet.quads import QuadReader
-from segmentation.imagery.source import Footprint, Forecast, Prepared
+from segmentation.imagery.source import Forecast, Prepared
 from segmentation.imagery.web.client import Traffic
-from segmentation.windows.record import quads_by_window
+from segmentation.windows.record import Footprint, quads_by_window
 
 LEAST_CLOUDY = "least-cloudy"
 WHOLE_QUADS, WINDOWS_ONLY = "quads", "windows"

@@ -23,9 +23,9 @@ from shapely.affinity import translate
 from segmentation.core.errors import PipelineError
 from segmentation.geo.grid import CRS as GRID_CRS
 from segmentation.geo.grid import HALF_WORLD_M, PLACE_TOLERANCE_PX, QUAD_PX, Grid, lonlat_to_mercator, misplaced_px
-from segmentation.imagery.planet.quads import ALPHA, BLUE, GREEN, NIR, RED, REFLECTANCE_SCALE
 from segmentation.imagery.rasters.finding import Layout
 from segmentation.imagery.rasters.refusals import refuse_tables, require_numbers, require_one_image, require_place
+from segmentation.imagery.reflectance import ALPHA, BLUE, GREEN, NIR, RED, REFLECTANCE_SCALE
 
 COLOURS = ("red", "green", "blue", "nir")
 

@@ -16,9 +16,9 @@ from rasterio.windows import Window
 
 from segmentation.core.errors import PipelineError
 from segmentation.geo.grid import CHIP_PX, CRS, PLACE_TOLERANCE_PX
-from segmentation.imagery.planet.quads import Pixels
 from segmentation.imagery.rasters.description import UNREADABLE, Raster
 from segmentation.imagery.rasters.values import read_values
+from segmentation.imagery.source import Pixels
 
 _OPEN_FILES = 32
 # Pixels of a file that are held at once.

@@ -18,10 +18,9 @@ from rasterio.windows import Window
 
 from segmentation.core.errors import DiskFull, PipelineError
 from segmentation.core.workspace import whole_file
-from segmentation.geo.geotiffs import check_written, damage, written_by_gdal
+from segmentation.geo.geotiffs import block_extents, check_written, damage, written_by_gdal
 from segmentation.geo.grid import PLACE_TOLERANCE_PX, misplaced_px
 from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, PieceCache, QuadRecord
-from segmentation.imagery.planet.quads import block_extents
 from segmentation.imagery.sentinel2.tiles import BLOCK_PX, BLOCKS_ACROSS, TILE_PX, Tile, tile
 from segmentation.imagery.web.client import NoRanges, NotGiven, Refused, Web
 from segmentation.imagery.web.ranges import REMOTE_NAME, RemoteFile, sparse_blocks

@@ -22,14 +22,14 @@ from segmentation.core.errors import DamagedFile, PipelineError
 from segmentation.core.progress import progress
 from segmentation.geo.grid import CHIP_PX, CRS, HALF_WORLD_M, Grid, Windows
 from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, PieceCache, QuadRecord
-from segmentation.imagery.planet.quads import Pixels
 from segmentation.imagery.rasters.description import COLOURS, Raster, outline_of, placed
 from segmentation.imagery.rasters.warping import Mosaic, add_raster
 from segmentation.imagery.sentinel2.fetch import BANDS, NO_DATA, SCALE, TileFetcher
 from segmentation.imagery.sentinel2.tiles import BLOCK_PX, BLOCKS_ACROSS, TILE_PX, blocks_under, cells_of, tile
-from segmentation.imagery.source import Footprint, Forecast, Prepared
+from segmentation.imagery.source import Forecast, Pixels, Prepared
 from segmentation.imagery.web.client import Traffic, Web
 from segmentation.imagery.web.sessions import host_of, without_login
+from segmentation.windows.record import Footprint
 
 MIRROR_URL = "https://data.source.coop/tge-labs/sentinel-2-quarterly-cloudless-mosaics"
 FIRST_YEAR = 2017

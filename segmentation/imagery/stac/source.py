@@ -19,7 +19,7 @@ from segmentation.core.workspace import keep_settings
 from segmentation.geo.grid import CHIP_PX, CRS, Grid, Windows
 from segmentation.imagery.cache import COVERED, FAILED
 from segmentation.imagery.rasters.description import COLOURS, Reflectance
-from segmentation.imagery.source import Footprint, Forecast, Prepared
+from segmentation.imagery.source import Forecast, Prepared
 from segmentation.imagery.stac.bands import find_bands, listed_reflectance
 from segmentation.imagery.stac.catalogue import Catalogue, retries
 from segmentation.imagery.stac.looks import Choice
@@ -27,6 +27,7 @@ from segmentation.imagery.stac.maker import CompositeMaker, cell_of, squares_of
 from segmentation.imagery.stac.pixels import ScenePixels
 from segmentation.imagery.stac.store import CompositeReader, CompositeRecord, CompositeStore
 from segmentation.imagery.stac.tokens import Tokens, token_url, without_query
+from segmentation.windows.record import Footprint
 
 # Of 10 m imagery.
 LEVEL = 14

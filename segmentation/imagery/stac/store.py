@@ -16,7 +16,7 @@ from segmentation.core.workspace import make_folder
 from segmentation.geo.geotiffs import new_geotiff, read_whole
 from segmentation.geo.grid import CHIP_PX, CRS, Grid
 from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED
-from segmentation.imagery.planet.quads import Pixels
+from segmentation.imagery.source import Pixels
 
 # As in Copernicus' cloudless mosaics: int16, reflectance x 10000, where 0 is a value and this is not.
 _SCALE, _NO_DATA = 1e-4, -32768

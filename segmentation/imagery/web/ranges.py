@@ -16,9 +16,9 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from segmentation.core.errors import PipelineError
-from segmentation.geo.geotiffs import new_geotiff
+from segmentation.geo.geotiffs import block_extents, new_geotiff
 from segmentation.geo.grid import BLOCK_PX, QUAD_PX, Grid
-from segmentation.imagery.planet.quads import block_extents, check_layout
+from segmentation.imagery.planet.quads import check_layout
 from segmentation.imagery.web.client import Web
 
 # Names the blocks that a sparse quad holds, so that nobody takes it for a whole one.

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import geopandas as gpd
 import numpy as np
-import pyproj
 import shapely
 
+from segmentation.geo.areas import area_m2
 from segmentation.geo.countries import assign_countries
-from segmentation.geo.vectors.read import projected
 
-EQUAL_AREA_CRS = "EPSG:6933"
 COLUMNS = (
     "id",
     "iso_a3",
@@ -57,12 +55,6 @@ def attribute_polygons(polygons: gpd.GeoDataFrame, year: int, countries: gpd.Geo
     table = table.iloc[_reading_order(table)].reset_index(drop=True)
     table.insert(0, "id", np.arange(1, len(table) + 1, dtype="int64"))
     return table[list(COLUMNS)]
-
-
-def area_m2(polygons: gpd.GeoSeries) -> np.ndarray:
-    """Areas in square metres, (n,) float64, on the WGS 84 ellipsoid (EPSG:6933, cylindrical equal-area)."""
-    to_equal_area = pyproj.Transformer.from_crs(polygons.crs, EQUAL_AREA_CRS, always_xy=True)
-    return shapely.area(projected(polygons.to_numpy(), to_equal_area))
 
 
 def _reading_order(table: gpd.GeoDataFrame) -> np.ndarray:

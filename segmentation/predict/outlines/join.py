@@ -7,7 +7,6 @@ that coincide in two windows coincide exactly, and only the finished polygons ar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import geopandas as gpd
@@ -15,9 +14,8 @@ import numpy as np
 import shapely
 from rasterio import Affine
 
-from segmentation.core.process.cores import usable_cores
 from segmentation.geo.grid import CRS, Grid
-from segmentation.geo.unions import connected_groups
+from segmentation.geo.unions import unite
 from segmentation.predict.outlines.overlaps import Block, mean_levels
 from segmentation.predict.outlines.trace import PIXEL, SMOOTH, outline_pixels, outline_smoothly
 from segmentation.predict.probability import Prediction
@@ -28,7 +26,6 @@ UNION, MEAN = "union", "mean"
 SIMPLIFY_PX = 1.0
 # A polygon whose area would change by more than this share keeps its outline as it is.
 _AREA_TOLERANCE = 0.01
-_TOGETHER = 2_000
 
 
 @dataclass(frozen=True)
@@ -125,24 +122,6 @@ def _simplify(polygons: np.ndarray, tolerance: float) -> np.ndarray:
 
 def _fill(polygons: np.ndarray) -> np.ndarray:
     return shapely.polygons(shapely.get_exterior_ring(polygons))
-
-
-def unite(polygons: np.ndarray) -> np.ndarray:
-    """The connected parts of a union: (n,) polygons to (m,) that do not overlap.
-
-    Polygons whose boxes are connected are united together, some thousand at a time in threads: GEOS works without
-    Python's lock.
-    """
-    if not len(polygons):
-        return polygons
-    group = connected_groups(len(polygons), *shapely.STRtree(polygons).query(polygons))
-    order = np.argsort(group, kind="stable")
-    begins = np.flatnonzero(np.diff(group[order])) + 1
-    next_begin = np.searchsorted(begins, np.arange(_TOGETHER, len(polygons), _TOGETHER))
-    cuts = np.unique(begins[next_begin[next_begin < len(begins)]])
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        united = list(pool.map(shapely.disjoint_subset_union_all, np.split(polygons[order], cuts)))
-    return shapely.get_parts(np.array(united, dtype=object))
 
 
 def _inherit(merged: np.ndarray, pieces: Pieces) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

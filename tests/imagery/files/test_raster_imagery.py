@@ -15,7 +15,6 @@ from helpers.own_rasters import bell, bell_raster, mercator, pixel_centres, writ
 from rasterio import Affine
 from rasterio.windows import Window
 
-from segmentation.chips.chip import PUBLISHED, encode
 from segmentation.core.errors import PipelineError
 from segmentation.geo.grid import CHIP_PX, HALF_WORLD_M, Grid, Windows, boxes
 from segmentation.imagery.cache import NOT_COVERED
@@ -23,6 +22,7 @@ from segmentation.imagery.files.source import RasterImagery
 from segmentation.imagery.planet.quads import QuadReader
 from segmentation.imagery.rasters.description import Reflectance
 from segmentation.imagery.rasters.warping import Mosaic
+from segmentation.imagery.reflectance import PUBLISHED, encode
 from segmentation.windows.record import write_windows
 
 UTM = "EPSG:32721"

@@ -18,9 +18,9 @@ from segmentation.chips.mask import read_mask
 from segmentation.core.workspace import Workspace
 from segmentation.demo.planet.faults import Faults, Rule
 from segmentation.geo.geopackage import read_metadata
+from segmentation.geo.geotiffs import block_extents
 from segmentation.geo.grid import Grid
 from segmentation.imagery.cache import PieceCache
-from segmentation.imagery.planet.quads import block_extents
 from segmentation.imagery.sentinel2.fetch import TileFetcher
 from segmentation.imagery.sentinel2.tiles import blocks_under
 from segmentation.imagery.web import client as web

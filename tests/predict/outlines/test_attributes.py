@@ -7,7 +7,8 @@ import pytest
 import shapely
 from pyproj import Geod
 
-from segmentation.predict.outlines.attributes import COLUMNS, area_m2, attribute_polygons
+from segmentation.geo.areas import area_m2
+from segmentation.predict.outlines.attributes import COLUMNS, attribute_polygons
 
 
 @pytest.fixture

@@ -49,6 +49,8 @@ test-all:
 lint: $(VENV)/ready-to-test
 	$(VENV)/bin/ruff check --output-format concise .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/mypy
 
 benchmark: $(VENV)/ready
 	$(RUN) -m benchmarks.read_windows

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from conftest import AMAZON_COL, AMAZON_ROW, world_to_mercator, write_quad
+from helpers.quads import AMAZON_COL, AMAZON_ROW, world_to_mercator, write_quad
 
 from segmentation.chips.cutting import BandSums, CutJob, cut
 from segmentation.chips.dataset import Dataset, cut_windows

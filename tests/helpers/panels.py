@@ -1,5 +1,6 @@
 """Small panels with a known truth: squares in degrees, one metre-like unit at a time, near the equator."""
 
+import sys
 from pathlib import Path
 
 import geopandas as gpd
@@ -9,6 +10,7 @@ import shapely
 
 from segmentation.geo.areas import area_m2
 from segmentation.geo.unions import unite_groups
+from segmentation.panel.__main__ import arguments, main
 from segmentation.panel.change import changes
 from segmentation.panel.history import start_history
 from segmentation.panel.observed import Observed, observed_share
@@ -22,6 +24,16 @@ NOTHING_KNOWN = Observed(gpd.GeoDataFrame({"year": []}, geometry=[], crs="EPSG:4
 def square(x, y=0.0, width=1.0, height=1.0):
     """A rectangle with its south-west corner at ``x, y``, in units."""
     return shapely.box(x * UNIT, y * UNIT, (x + width) * UNIT, (y + height) * UNIT)
+
+
+WORLD = gpd.GeoDataFrame(
+    {"iso_a3": ["GAB"], "country_name": ["Gabon"]}, geometry=[square(-9e3, -9e3, 2e4, 2e4)], crs=4326
+)
+
+
+def run(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["panel", *map(str, words)])
+    return main(arguments())
 
 
 def panel(shapes_by_year):

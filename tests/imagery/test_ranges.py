@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 import rasterio
-from conftest import write_quad
+from helpers.quads import write_quad
 
 from segmentation.core.errors import PipelineError
 from segmentation.geo.grid import Grid

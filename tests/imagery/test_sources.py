@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from conftest import REAL_POLYGONS
 from helpers.own_rasters import write_raster
+from helpers.real_polygons import REAL_POLYGONS
 from helpers.step_1 import YEAR, Done, calm_run, polygons_file, rendered_quads
 from rasterio import Affine
 from rasterio.enums import Resampling

@@ -6,7 +6,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
-from conftest import world_to_mercator
+from helpers.quads import world_to_mercator
 from helpers.step_1 import POLYGONS, QUADS, calm_run, polygons_file
 
 from segmentation.geo.grid import BLOCK_PX, Grid, Windows

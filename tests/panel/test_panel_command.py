@@ -10,26 +10,17 @@ import matplotlib.image
 import pandas as pd
 import pyogrio
 import pytest
-from helpers.panels import square, write_years
+from helpers.panels import WORLD, run, square, write_years
 
 from segmentation.core.errors import PipelineError
 from segmentation.core.workspace import REPOSITORY, Workspace
 from segmentation.geo.areas import area_m2
 from segmentation.geo.geopackage import Layer, read_metadata, write_geopackage
-from segmentation.panel.__main__ import arguments, main
 from segmentation.panel.layers import with_period
 
-WORLD = gpd.GeoDataFrame(
-    {"iso_a3": ["GAB"], "country_name": ["Gabon"]}, geometry=[square(-9e3, -9e3, 2e4, 2e4)], crs=4326
-)
 OPENING, STEADY, FLICKER = square(0), square(10), square(20)
 GROWN = square(0, 0, 2, 1)
 TRUTH = {2016: [STEADY], 2017: [STEADY, FLICKER], 2018: [STEADY, OPENING], 2019: [STEADY, GROWN]}
-
-
-def run(monkeypatch, *words):
-    monkeypatch.setattr(sys, "argv", ["panel", *map(str, words)])
-    return main(arguments())
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from helpers.panels import square, write_years
-from test_panel_command import WORLD, run
+from helpers.panels import WORLD, run, square, write_years
 
 from segmentation.chips.chip import write_chip
 from segmentation.core.errors import PipelineError

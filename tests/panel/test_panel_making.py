@@ -7,8 +7,7 @@ import matplotlib.image
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from helpers.panels import square, write_years
-from test_panel_command import WORLD, run
+from helpers.panels import WORLD, run, square, write_years
 
 from segmentation.core.errors import PipelineError
 from segmentation.core.provenance import INVENTED

@@ -7,7 +7,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 from helpers.panels import follow, panel, square
-from test_qgis import has_colour, needs_qgis, run_qgis  # noqa: F401
+from helpers.qgis import has_colour, needs_qgis, run_qgis  # noqa: F401
 
 from segmentation.core.workspace import REPOSITORY
 from segmentation.panel.layers import write_panel

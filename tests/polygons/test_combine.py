@@ -8,7 +8,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
-from conftest import REAL_POLYGONS
+from helpers.real_polygons import REAL_POLYGONS
 from pyproj import Geod
 from shapely import affinity
 

@@ -9,7 +9,7 @@ from contextlib import closing
 import geopandas as gpd
 import pytest
 import shapely
-from conftest import REAL_POLYGONS
+from helpers.real_polygons import REAL_POLYGONS
 from shapely import affinity
 
 from segmentation.core.errors import PipelineError

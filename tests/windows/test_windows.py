@@ -5,7 +5,7 @@ import numpy as np
 import pyogrio
 import pytest
 import shapely
-from conftest import AMAZON_COL, AMAZON_ROW, PIXEL_M, world_to_mercator
+from helpers.quads import AMAZON_COL, AMAZON_ROW, PIXEL_M, world_to_mercator
 
 from segmentation.core.errors import PipelineError
 from segmentation.geo.geopackage import read_metadata

@@ -10,8 +10,8 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
-from conftest import AMAZON_COL, AMAZON_ROW, paint
 from helpers.own_rasters import bell, bell_raster, mercator, pixel_centres, write_raster
+from helpers.quads import AMAZON_COL, AMAZON_ROW, paint
 from rasterio import Affine
 from rasterio.windows import Window
 

@@ -6,7 +6,7 @@ import filecmp
 import numpy as np
 import pytest
 import rasterio
-from conftest import QUAD_PX, quad_transform
+from helpers.quads import QUAD_PX, quad_transform
 from helpers.step_1 import counts, rendered_quads
 from rasterio.windows import Window
 

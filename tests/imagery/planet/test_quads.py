@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 import rasterio
-from conftest import AMAZON_COL, AMAZON_ROW, QUAD_PX, paint, quad_transform, write_quad
+from helpers.quads import AMAZON_COL, AMAZON_ROW, QUAD_PX, paint, quad_transform, write_quad
 from rasterio import Affine
 
 from segmentation.geo.grid import Grid, Windows

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from conftest import HALF_WORLD_M, N_QUADS, PIXEL_M, QUAD_PX, paint, world_to_mercator
+from helpers.quads import HALF_WORLD_M, N_QUADS, PIXEL_M, QUAD_PX, paint, world_to_mercator
 from shapely import affinity
 
 from segmentation.chips.dataset import cut_windows

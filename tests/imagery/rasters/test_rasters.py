@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from conftest import HALF_WORLD_M, write_quad
 from helpers.own_rasters import bell_raster, mercator, write_raster
+from helpers.quads import HALF_WORLD_M, write_quad
 from rasterio import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from conftest import HALF_WORLD_M
 from helpers.mirror import Drawn, asked, draw_tile, mirror
 from helpers.own_rasters import BELL_M, DARK, bell, mercator, pixel_centres
+from helpers.quads import HALF_WORLD_M
 from helpers.step_1 import digests_under
 from pyproj import Transformer
 from rasterio.windows import Window

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import shapely
-from conftest import HALF_WORLD_M
 from helpers.own_rasters import mercator
+from helpers.quads import HALF_WORLD_M
 from pyproj import Transformer
 
 from segmentation.geo.grid import Grid, Windows

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from conftest import HALF_WORLD_M
 from helpers import stac_standin, step_1
+from helpers.quads import HALF_WORLD_M
 from helpers.stac_standin import (
     BARE_GROUND,
     COLLECTION,

@@ -1,10 +1,6 @@
 """What QGIS makes of the GeoPackages, in QGIS itself, without a screen."""
 
 import json
-import os
-import subprocess
-from functools import cache
-from pathlib import Path
 
 import geopandas as gpd
 import matplotlib.image
@@ -12,33 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
+from helpers.qgis import has_colour, needs_qgis, run_qgis  # noqa: F401
 
 from segmentation.core.workspace import REPOSITORY
 from segmentation.geo.geopackage import Layer, write_geopackage
 from segmentation.predict.outlines.attributes import attribute_polygons
 
-PYTHON = "/usr/bin/python3"
 FROM_EXPRESSIONS = 4  # QgsVectorLayerTemporalProperties.ModeFeatureDateTimeStartAndEndFromExpressions
-
-
-def run_qgis(*arguments):
-    # A virtual environment's settings must not reach the other Python.
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    environment["QT_QPA_PLATFORM"] = "offscreen"
-    return subprocess.run(
-        [PYTHON, *map(str, arguments)], env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
-
-
-@cache
-def qgis_is_there():
-    return Path(PYTHON).exists() and run_qgis("-c", "import qgis.core").returncode == 0
-
-
-@pytest.fixture(autouse=True)
-def needs_qgis():
-    if not qgis_is_there():
-        pytest.skip(f"{PYTHON} has no qgis.core")
 
 
 pytestmark = pytest.mark.qgis
@@ -88,11 +64,6 @@ def open_in_qgis(geopackage, layer, png):
     assert report["valid"]
     assert report["errors"] == []
     return report, matplotlib.image.imread(png)[..., :3]
-
-
-def has_colour(image, *rgb):
-    """Whether many pixels are (nearly) of a colour given in 0 to 255."""
-    return (np.abs(image - np.array(rgb) / 255).max(axis=-1) < 0.06).sum() > 100
 
 
 def test_mines_are_graded_by_probability(geopackage, tmp_path):

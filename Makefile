@@ -53,6 +53,8 @@ test-all:
 lint: $(VENV)/ready-to-test
 	$(VENV)/bin/ruff check --output-format concise .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/mypy
 
 docs: $(VENV)/ready-to-write
 	$(RUN) $(DOCS)

@@ -2,20 +2,21 @@
 
 import argparse
 
-from segmentation import cli
-from segmentation.attributes import area_m2, attribute_polygons
-from segmentation.countries import read_countries
-from segmentation.devices import Inference
-from segmentation.formats import FORMATS, GPKG, choose_formats, write_polygons
-from segmentation.geopackage import Layer, read_metadata
-from segmentation.kept import CHECKPOINT, PRECISION
-from segmentation.model import find_run
-from segmentation.outlines import PIXEL, SMOOTH
-from segmentation.prediction import Work, plan_year, predict_year
-from segmentation.predictor import AUTO, PRECISIONS
-from segmentation.typed import a_path
-from segmentation.vectorize import MEAN, UNION, Rule, join
-from segmentation.windows import WRITTEN, read_grid, read_windows
+from segmentation.core import cli
+from segmentation.core.arguments import a_path
+from segmentation.geo.areas import area_m2
+from segmentation.geo.countries import read_countries
+from segmentation.geo.formats import FORMATS, GPKG, choose_formats, write_polygons
+from segmentation.geo.geopackage import Layer, read_metadata
+from segmentation.predict.devices import Inference
+from segmentation.predict.kept import CHECKPOINT, PRECISION
+from segmentation.predict.outlines.attributes import attribute_polygons
+from segmentation.predict.outlines.join import MEAN, UNION, Rule, join
+from segmentation.predict.outlines.trace import PIXEL, SMOOTH
+from segmentation.predict.predictor import AUTO, PRECISIONS
+from segmentation.predict.runs import find_run
+from segmentation.predict.year import Work, plan_year, predict_year
+from segmentation.windows.record import WRITTEN, read_grid, read_windows
 
 
 def parser() -> argparse.ArgumentParser:

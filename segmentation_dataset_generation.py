@@ -8,18 +8,20 @@ from collections.abc import Iterable
 
 import geopandas as gpd
 
-from segmentation import cautions, cli
-from segmentation.chips import PUBLISHED, STRETCH
-from segmentation.dataset import cut_windows, uncut
-from segmentation.grid import Grid
-from segmentation.mosaics import LABEL_YEAR
-from segmentation.polygons import LiteraturePolygons, read_polygons
-from segmentation.provenance import SYNTHETIC, marked
-from segmentation.sources import add_options, check_options, open_imagery, refuse_mixture
-from segmentation.splits import SEED, read_test_ids
-from segmentation.summary import failures, summarise
-from segmentation.typed import a_file, a_path
-from segmentation.windows import (
+from segmentation.chips.dataset import cut_windows, uncut
+from segmentation.chips.summary import failures, summarise
+from segmentation.core import cli
+from segmentation.core.arguments import a_file, a_path
+from segmentation.core.provenance import SYNTHETIC, marked
+from segmentation.core.workspace import Workspace, keep_settings
+from segmentation.geo.grid import Grid
+from segmentation.imagery.cost import YearPlan, announce
+from segmentation.imagery.options import add_options, check_options, open_imagery, refuse_mixture
+from segmentation.imagery.planet.mosaics import LABEL_YEAR
+from segmentation.imagery.reflectance import PUBLISHED, STRETCH
+from segmentation.polygons.literature import LiteraturePolygons, read_polygons
+from segmentation.windows import cautions
+from segmentation.windows.record import (
     as_windows,
     full_resolution,
     keep_former_splits,
@@ -27,8 +29,7 @@ from segmentation.windows import (
     splits_fingerprint,
     write_windows,
 )
-from segmentation.workspace import Workspace, keep_settings
-from segmentation.year_plan import YearPlan, announce
+from segmentation.windows.splits import SEED, read_test_ids
 
 # Fast Ethernet, what many a network gives one machine.
 BANDWIDTH_MBIT = 100.0

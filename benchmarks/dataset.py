@@ -25,16 +25,16 @@ from rasterio.features import rasterize
 from rasterio.merge import merge
 from rasterio.windows import Window
 
-from segmentation import cli
-from segmentation.dataset import cut_windows
-from segmentation.demo.landscape import render_quad
-from segmentation.demo.quads import write_quad
-from segmentation.grid import CRS, QUAD_PX, Grid
-from segmentation.planet_imagery import PlanetImagery
-from segmentation.quad_cache import COVERED, QuadCache, QuadRecord
-from segmentation.quads import block_extents
-from segmentation.windows import as_windows, plan_windows, quads_by_window
-from segmentation.workspace import Workspace
+from segmentation.chips.dataset import cut_windows
+from segmentation.core import cli
+from segmentation.core.workspace import Workspace
+from segmentation.demo.landscape.render import render_quad
+from segmentation.demo.planet.quads import write_quad
+from segmentation.geo.geotiffs import block_extents
+from segmentation.geo.grid import CRS, QUAD_PX, Grid
+from segmentation.imagery.cache import COVERED, QuadCache, QuadRecord
+from segmentation.imagery.planet.source import PlanetImagery
+from segmentation.windows.record import as_windows, plan_windows, quads_by_window
 
 GRID = Grid()
 X, Y = 717, 989

@@ -21,16 +21,16 @@ import geopandas as gpd
 import numpy as np
 from scipy import ndimage
 
-from segmentation import cli
-from segmentation.chips import write_chip
-from segmentation.cores import usable_cores
-from segmentation.devices import Inference
-from segmentation.grid import Grid
-from segmentation.model import CONFIGS, ModelRun
-from segmentation.prediction import plan_year, predict_year
-from segmentation.predictor import BF16, FP32, Predictor
-from segmentation.vectorize import Rule
-from segmentation.workspace import Workspace, write_json
+from segmentation.chips.chip import write_chip
+from segmentation.core import cli
+from segmentation.core.process.cores import usable_cores
+from segmentation.core.workspace import Workspace, write_json
+from segmentation.geo.grid import Grid
+from segmentation.predict.devices import Inference
+from segmentation.predict.outlines.join import Rule
+from segmentation.predict.predictor import BF16, FP32, Predictor
+from segmentation.predict.runs import CONFIGS, ModelRun
+from segmentation.predict.year import plan_year, predict_year
 
 YEAR = 2019
 MINE_SHARE = 0.06

@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 
 from benchmarks.timing import compare, parser
-from segmentation.vectorize import unite
+from segmentation.geo.unions import unite
 
 
 def pieces(count: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from rasterio.features import shapes
 from scipy import ndimage
 
 from benchmarks.timing import RUNS, median_s, parser
-from segmentation.outlines import outline_pixels, outline_smoothly
+from segmentation.predict.outlines.trace import outline_pixels, outline_smoothly
 
 CHIPS = 40
 # As much mine as in the demo.

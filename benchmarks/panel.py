@@ -21,12 +21,12 @@ import pyogrio
 import shapely
 
 from benchmarks.timing import compare, parser
-from segmentation import cli
-from segmentation.cores import usable_cores
-from segmentation.grid import CRS
+from segmentation.core import cli
+from segmentation.core.process.cores import usable_cores
+from segmentation.core.workspace import REPOSITORY
+from segmentation.geo.grid import CRS
 from segmentation.panel.temporal import confirmed, consecutive_overlaps
-from segmentation.windows import WRITTEN
-from segmentation.workspace import REPOSITORY
+from segmentation.windows.record import WRITTEN
 
 YEARS = range(2016, 2025)
 SIZES, FILTER_SIZES = (10_000, 50_000, 150_000), (500, 1_000, 2_000)

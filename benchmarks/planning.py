@@ -10,8 +10,8 @@ import pandas as pd
 import shapely
 
 from benchmarks.timing import median_s, parser
-from segmentation.grid import Grid
-from segmentation.windows import as_windows, plan_windows, quads_by_window
+from segmentation.geo.grid import Grid
+from segmentation.windows.record import as_windows, plan_windows, quads_by_window
 
 
 def polygons(count: int) -> gpd.GeoDataFrame:

@@ -10,11 +10,11 @@ import numpy as np
 from rasterio.merge import merge
 
 from benchmarks.timing import RUNS, compare, parser
-from segmentation import cli
-from segmentation.demo.landscape import render_quad
-from segmentation.demo.quads import write_quad
-from segmentation.grid import QUAD_PX, Grid, Windows
-from segmentation.quads import QuadReader, open_quad
+from segmentation.core import cli
+from segmentation.demo.landscape.render import render_quad
+from segmentation.demo.planet.quads import write_quad
+from segmentation.geo.grid import QUAD_PX, Grid, Windows
+from segmentation.imagery.planet.quads import QuadReader, open_quad
 
 GRID = Grid()
 X, Y = 717, 989  # four quads around a demo district

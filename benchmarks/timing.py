@@ -8,8 +8,8 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 
-from segmentation import cli
-from segmentation.cores import usable_cores
+from segmentation.core import cli
+from segmentation.core.process.cores import usable_cores
 
 RUNS = 5
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from benchmarks.panel import mines
 from benchmarks.timing import parser
-from segmentation.attributes import attribute_polygons
-from segmentation.cores import usable_cores
-from segmentation.countries import read_countries
-from segmentation.formats import FORMATS, write_polygons
-from segmentation.geopackage import Layer
+from segmentation.core.process.cores import usable_cores
+from segmentation.geo.countries import read_countries
+from segmentation.geo.formats import FORMATS, write_polygons
+from segmentation.geo.geopackage import Layer
+from segmentation.predict.outlines.attributes import attribute_polygons
 
 SIZES = (10_000, 50_000, 150_000)
 

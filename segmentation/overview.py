@@ -13,11 +13,12 @@ from pathlib import Path
 import geopandas as gpd
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 
-from segmentation import cli
-from segmentation.errors import DamagedFile, PipelineError
-from segmentation.grid import CRS
-from segmentation.model import find_run
-from segmentation.pictures import (
+from segmentation.core import cli
+from segmentation.core.arguments import Together, a_new_file, a_path
+from segmentation.core.errors import DamagedFile, PipelineError
+from segmentation.core.provenance import INVENTED, SYNTHETIC, differences, marked, say_differences
+from segmentation.core.workspace import Workspace
+from segmentation.evaluate.draw.pictures import (
     PREDICTED_COLOUR,
     REFERENCE_COLOUR,
     ground_km,
@@ -28,11 +29,11 @@ from segmentation.pictures import (
     show_outlines,
     show_probability,
 )
-from segmentation.polygons import read_polygons
-from segmentation.provenance import INVENTED, SYNTHETIC, differences, marked, read_provenance, say_differences
-from segmentation.typed import Together, a_new_file, a_path
-from segmentation.windows import WRITTEN, read_windows
-from segmentation.workspace import Workspace
+from segmentation.geo.grid import CRS
+from segmentation.geo.metadata import read_provenance
+from segmentation.polygons.literature import read_polygons
+from segmentation.predict.runs import find_run
+from segmentation.windows.record import WRITTEN, read_windows
 
 _PANEL_INCH = 1.9
 

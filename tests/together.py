@@ -4,7 +4,7 @@ from functools import cache
 
 from xdist.scheduler import LoadScopeScheduling
 
-from segmentation.workspace import REPOSITORY
+from segmentation.core.workspace import REPOSITORY
 
 # What files share, and what every process would make otherwise.
 _SHARED = ("rendered_quads", "calm_run")

@@ -14,24 +14,25 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 
-from segmentation import cli
-from segmentation.countries import read_countries
-from segmentation.errors import PipelineError
-from segmentation.panel.groups import no_search_for_cycles, unite_groups
+from segmentation.core import cli
+from segmentation.core.arguments import Number, Together, a_folder, a_path, shown
+from segmentation.core.errors import PipelineError
+from segmentation.core.process.threads import no_search_for_cycles
+from segmentation.core.provenance import marked
+from segmentation.core.workspace import Workspace
+from segmentation.geo.countries import read_countries
+from segmentation.geo.unions import unite_groups
+from segmentation.panel.draw.plot import plot_countries
+from segmentation.panel.draw.webmap import write_map
 from segmentation.panel.history import site_years
 from segmentation.panel.inputs import YearInput, find_run_name, read_panel, year_inputs
 from segmentation.panel.layers import write_panel, write_year
 from segmentation.panel.making import Making, read_making
 from segmentation.panel.observed import Observed, read_observed
-from segmentation.panel.plot import plot_countries
 from segmentation.panel.report import say_filter, say_input, say_notes, say_panel
 from segmentation.panel.sites import find_sites
 from segmentation.panel.tables import country_years, write_table
 from segmentation.panel.temporal import confirmed, consecutive_neighbours, consecutive_overlaps, year_rows
-from segmentation.panel.webmap import write_map
-from segmentation.provenance import marked
-from segmentation.typed import Number, Together, a_folder, a_path, shown
-from segmentation.workspace import Workspace
 
 _FROM_FILES = "files"
 _metres = Number(0, 100_000)

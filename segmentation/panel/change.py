@@ -18,12 +18,13 @@ import pandas as pd
 import pyproj
 import shapely
 
-from segmentation.attributes import EQUAL_AREA_CRS
-from segmentation.cores import usable_cores
-from segmentation.panel.groups import no_search_for_cycles, unite_groups
+from segmentation.core.process.cores import usable_cores
+from segmentation.core.process.threads import no_search_for_cycles
+from segmentation.core.process.workers import map_ahead, worker_pool
+from segmentation.geo.areas import EQUAL_AREA_CRS, projected
+from segmentation.geo.unions import unite_groups
+from segmentation.geo.vectors.read import areal, polygonal
 from segmentation.panel.history import History
-from segmentation.vectors import areal, polygonal, projected
-from segmentation.workers import map_ahead, worker_pool
 
 # So few that their pieces of all years take some tens of megabytes.
 _SITES_AT_A_TIME = 1_000

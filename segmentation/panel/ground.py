@@ -14,14 +14,14 @@ import shapely
 from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.errors import RasterioError
 
-from segmentation.cores import usable_cores
-from segmentation.errors import PipelineError
-from segmentation.ground import valid_ground
-from segmentation.probabilities import NO_DATA
-from segmentation.progress import progress
-from segmentation.windows import VALID_GROUND, WRITTEN, read_windows
-from segmentation.workers import map_ahead, worker_pool
-from segmentation.workspace import YearFolder
+from segmentation.core.errors import PipelineError
+from segmentation.core.process.cores import usable_cores
+from segmentation.core.process.workers import map_ahead, worker_pool
+from segmentation.core.progress import progress
+from segmentation.core.workspace import YearFolder
+from segmentation.predict.probability import NO_DATA
+from segmentation.windows.ground import valid_ground
+from segmentation.windows.record import VALID_GROUND, WRITTEN, read_windows
 
 # Below this, starting processes costs more than they save.
 _FEW_RASTERS = 100

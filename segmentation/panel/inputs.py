@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from segmentation.attributes import area_m2
-from segmentation.cores import usable_cores
-from segmentation.countries import assign_countries
-from segmentation.errors import PipelineError
-from segmentation.swapped import warn_of_swapped
-from segmentation.vectors import Account, clean, read_vector
-from segmentation.workspace import Workspace
+from segmentation.core.errors import PipelineError
+from segmentation.core.process.cores import usable_cores
+from segmentation.core.workspace import Workspace
+from segmentation.geo.areas import area_m2
+from segmentation.geo.countries import assign_countries
+from segmentation.geo.vectors.read import Account, clean, read_vector
+from segmentation.geo.vectors.swapped import warn_of_swapped
 
 _COUNTRY = ["iso_a3", "country_name"]
 _COLUMNS = ("id", *_COUNTRY, "mean_probability")
@@ -30,7 +30,7 @@ class YearInput:
 
     Attributes:
         year: of the imagery.
-        polygons: mining polygons, ``FILE`` or ``FILE:LAYER``, see ``vectors.read_vector``.
+        polygons: mining polygons, ``FILE`` or ``FILE:LAYER``, see ``vectors.read.read_vector``.
         windows: a ``windows.gpkg``, the record of what was looked at; None where it is not known.
     """
 
@@ -42,7 +42,7 @@ class YearInput:
 def find_run_name(workspace: Workspace, model: str, iteration: int | None) -> str:
     """The name (``MODEL_ITER``) of the one model run in the workspace that fits.
 
-    Unlike ``model.find_run`` this goes by the polygons that step 3 left and needs no checkpoint.
+    Unlike ``predict.runs.find_run`` this goes by the polygons that step 3 left and needs no checkpoint.
 
     Raises:
         PipelineError: there is none, or more than one.

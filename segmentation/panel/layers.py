@@ -11,15 +11,15 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from segmentation.geopackage import Layer, StoredRows, encode, write_geopackage
+from segmentation.core.process.threads import ahead
+from segmentation.core.workspace import make_folder
+from segmentation.geo.geopackage import Layer, StoredRows, encode, write_geopackage
 from segmentation.panel.change import changes
-from segmentation.panel.groups import ahead
 from segmentation.panel.history import History, start_history
 from segmentation.panel.observed import Observed, observed_share
 from segmentation.panel.sites import Sites
 from segmentation.panel.tables import add_descent, sites_table
 from segmentation.panel.temporal import year_rows
-from segmentation.workspace import make_folder
 
 PUBLISHED = ["id", "iso_a3", "country_name", "year", "area", "geometry"]
 _POLYGONS = [

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from segmentation.errors import PipelineError
-from segmentation.panel.inputs import YearInput
-from segmentation.provenance import (
+from segmentation.core.errors import PipelineError
+from segmentation.core.provenance import (
     COMPARED,
     INVENTED,
     MENTIONED,
@@ -15,11 +14,12 @@ from segmentation.provenance import (
     differences,
     is_told,
     listed,
-    read_provenance,
     say_differences,
     together,
     windows_apart,
 )
+from segmentation.geo.metadata import read_provenance
+from segmentation.panel.inputs import YearInput
 
 
 @dataclass(frozen=True)

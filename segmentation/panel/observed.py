@@ -16,13 +16,12 @@ import pandas as pd
 import pyproj
 import shapely
 
-from segmentation.attributes import EQUAL_AREA_CRS
-from segmentation.connections import connected_groups
-from segmentation.grid import CRS as MERCATOR
+from segmentation.core.process.threads import in_threads
+from segmentation.geo.areas import EQUAL_AREA_CRS, projected
+from segmentation.geo.grid import CRS as MERCATOR
+from segmentation.geo.unions import connected_groups, unite_groups
 from segmentation.panel.ground import YearGround, read_ground
-from segmentation.panel.groups import in_threads, unite_groups
 from segmentation.panel.inputs import YearInput
-from segmentation.vectors import projected
 
 _COLUMNS = ["year", "mosaic", "windows", "valid_share", "area", "geometry"]
 _TYPES = {"year": "int32", "mosaic": object, "windows": "int32", "valid_share": "float64", "area": "float64"}

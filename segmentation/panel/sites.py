@@ -17,8 +17,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from segmentation.connections import connected_groups
-from segmentation.panel.groups import intersecting
+from segmentation.geo.unions import connected_groups, intersecting
 
 _ROWS_AT_A_TIME = 100_000
 

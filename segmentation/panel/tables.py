@@ -9,11 +9,12 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
+from segmentation.core.provenance import SYNTHETIC, with_mark
+from segmentation.core.workspace import whole_file
+from segmentation.geo.metadata import PARQUET_PREFIX
 from segmentation.panel.history import ABSENT, History
 from segmentation.panel.observed import Observed, country_observed_m2
 from segmentation.panel.sites import Sites
-from segmentation.provenance import PARQUET_PREFIX, SYNTHETIC, with_mark
-from segmentation.workspace import whole_file
 
 _COUNTRY = ["iso_a3", "country_name"]
 _BY = ["iso_a3", "year"]

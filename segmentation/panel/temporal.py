@@ -14,9 +14,9 @@ import numpy as np
 import pyproj
 import shapely
 
-from segmentation.grid import CRS as MERCATOR
-from segmentation.panel.groups import intersecting
-from segmentation.vectors import projected
+from segmentation.geo.areas import projected
+from segmentation.geo.grid import CRS as MERCATOR
+from segmentation.geo.unions import intersecting
 
 _GEOD = pyproj.Geod(ellps="WGS84")
 _TO_MERCATOR = pyproj.Transformer.from_crs("EPSG:4326", MERCATOR, always_xy=True)

@@ -1,0 +1,1 @@
+"""What every part stands on: command lines, errors, the workspace, what runs say of themselves."""

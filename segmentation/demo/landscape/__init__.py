@@ -1,0 +1,1 @@
+"""A procedural tropical landscape in which mines open, grow and are abandoned."""

@@ -1,0 +1,1 @@
+"""Pictures of windows, predictions and curves."""

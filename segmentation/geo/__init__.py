@@ -1,0 +1,1 @@
+"""Coordinates, grids, rasters and vector files: geometry that knows nothing of mines."""

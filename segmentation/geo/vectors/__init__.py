@@ -1,0 +1,1 @@
+"""Vector files of any kind, read as valid polygons in degrees."""

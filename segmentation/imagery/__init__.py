@@ -1,0 +1,1 @@
+"""Where pixels come from: one protocol, and a folder for each kind of source."""

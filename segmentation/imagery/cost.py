@@ -1,0 +1,151 @@
+"""``--plan``: what step 1 would take, for one year or for several together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from segmentation.geo.grid import CHIP_PX
+from segmentation.imagery.source import Forecast
+from segmentation.polygons.literature import LiteraturePolygons
+
+# Windows by how many pixels of the grid become one of the chip, along a side: first and last of each class.
+_CLASSES = ((1, 1), (2, 2), (3, 5), (6, 10), (11, None))
+
+
+@dataclass(frozen=True)
+class YearPlan:
+    """What is to be done for a year.
+
+    Attributes:
+        year: the year.
+        side_px: (n,) int64, sides of its windows in pixels of the grid.
+        pixel_m: side of these pixels in metres of EPSG:3857.
+        left: (n,) bool, windows that are not finished yet.
+        forecast: of the imagery source.
+    """
+
+    year: int
+    side_px: np.ndarray
+    pixel_m: float
+    left: np.ndarray
+    forecast: Forecast
+
+
+def announce(polygons: LiteraturePolygons, plans: Sequence[YearPlan], max_rps: float, bandwidth_mbit: float) -> str:
+    """A table of what fetching some years would take; ready to print.
+
+    Args:
+        polygons: as read.
+        plans: a year each, of the same imagery.
+        max_rps: requests a second at most.
+        bandwidth_mbit: of the network, megabits a second.
+    """
+    forecast = _together([plan.forecast for plan in plans])
+    windows, left = sum(len(plan.left) for plan in plans), sum(int(plan.left.sum()) for plan in plans)
+    megabytes = forecast.piece_bytes / 1e6
+    rows = _by_year(plans, max_rps, bandwidth_mbit) if len(plans) > 1 else []
+    rows += [_line("polygons read", polygons.read)]
+    rows += [_line(f"  dropped: {reason}", count) for reason, count in polygons.dropped.items()]
+    rows.append(_line("windows", windows))
+    rows += _by_pixel_size(plans)
+    rows += [_line("  finished before", windows - left)] if left < windows else []
+    rows += [
+        *([] if forecast.at_hand is None else [_line(f"{forecast.unit}s read", forecast.at_hand)]),
+        _line(f"{forecast.unit}s needed", forecast.pieces),
+        _line("  on disk", forecast.covered),
+        _line("  known not to be covered", forecast.not_covered),
+        *([_line("  not needed any more", forecast.spared)] if forecast.spared else []),
+        _line("  to fetch", forecast.missing),
+        _line(f"to download, at {_figure(megabytes)} MB a {forecast.unit}", _gigabytes(forecast.download_bytes)),
+        _line("on disk then", _gigabytes(forecast.disk_bytes)),
+        _line("requests, at least", forecast.requests),
+        _line(f"  time for them at {max_rps:g} a second", _hours(_requests_h(forecast, max_rps))),
+        _line(f"  time to download at {bandwidth_mbit:g} Mbit/s", _hours(_download_h(forecast, bandwidth_mbit))),
+        _line("time, at least (the longer of the two)", _hours(_least_h(forecast, max_rps, bandwidth_mbit))),
+    ]
+    return "\n".join(rows)
+
+
+def _by_year(plans: Sequence[YearPlan], max_rps: float, bandwidth_mbit: float) -> list[str]:
+    """A row a year; the sums stand below it."""
+    unit = plans[0].forecast.unit
+    columns = ("windows", "finished", f"{unit}s to fetch", "download", "on disk then", "requests", "time")
+    rows = ["year" + "".join(f"{column:>16}" for column in columns)]
+    for plan in plans:
+        forecast = plan.forecast
+        values = (
+            f"{len(plan.left):,}",
+            f"{int((~plan.left).sum()):,}",
+            f"{forecast.missing:,}",
+            _gigabytes(forecast.download_bytes),
+            _gigabytes(forecast.disk_bytes),
+            f"{forecast.requests:,}",
+            _hours(_least_h(forecast, max_rps, bandwidth_mbit)),
+        )
+        rows.append(str(plan.year) + "".join(f"{value:>16}" for value in values))
+    return [*rows, "", "together"]
+
+
+def _by_pixel_size(plans: Sequence[YearPlan]) -> list[str]:
+    """Windows by the size of their chips' pixels in EPSG:3857, classes that have none left out."""
+    factor = np.concatenate([plan.side_px for plan in plans]) // CHIP_PX
+    pixel_m = plans[0].pixel_m
+    rows = []
+    for first, last in _CLASSES:
+        within = (factor >= first) & (factor <= (last or np.inf))
+        if not within.any():
+            continue
+        smallest, largest = (f"{pixel_m * int(of):.1f}" for of in (factor[within].min(), factor[within].max()))
+        sizes = smallest if smallest == largest else f"{smallest} to {largest}"
+        rows.append(_line(f"  of {sizes} m pixels{'' if first > 1 else ' (full resolution)'}", int(within.sum())))
+    return rows
+
+
+def _together(forecasts: Sequence[Forecast]) -> Forecast:
+    """The sum of forecasts of the same imagery source."""
+    missing = sum(each.missing for each in forecasts)
+    coming = sum(each.disk_bytes - each.on_disk_bytes for each in forecasts)
+    return Forecast(
+        unit=forecasts[0].unit,
+        pieces=sum(each.pieces for each in forecasts),
+        covered=sum(each.covered for each in forecasts),
+        not_covered=sum(each.not_covered for each in forecasts),
+        requests=sum(each.requests for each in forecasts),
+        piece_bytes=sum(each.download_bytes for each in forecasts) / missing if missing else forecasts[0].piece_bytes,
+        kept_bytes=coming / missing if missing else 0.0,
+        on_disk_bytes=sum(each.on_disk_bytes for each in forecasts),
+        spared=sum(each.spared for each in forecasts),
+        at_hand=forecasts[0].at_hand,
+    )
+
+
+def _requests_h(forecast: Forecast, max_rps: float) -> float:
+    return forecast.requests / max_rps / 3600
+
+
+def _download_h(forecast: Forecast, bandwidth_mbit: float) -> float:
+    return forecast.download_bytes * 8 / (bandwidth_mbit * 1e6) / 3600
+
+
+def _least_h(forecast: Forecast, max_rps: float, bandwidth_mbit: float) -> float:
+    """Both go on at the same time, so the slower one decides."""
+    return max(_requests_h(forecast, max_rps), _download_h(forecast, bandwidth_mbit))
+
+
+def _gigabytes(size_bytes: float) -> str:
+    return f"{size_bytes / 1e9:,.1f} GB"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.2f} h"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.1f}" if value < 10 else f"{value:.0f}"
+
+
+def _line(what: str, value: int | str) -> str:
+    return f"{what:<44}{value if isinstance(value, str) else format(value, ','):>12}"

@@ -1,0 +1,1 @@
+"""Imagery from raster files of the user's own."""

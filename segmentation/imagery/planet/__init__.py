@@ -1,0 +1,1 @@
+"""Imagery from Planet's basemaps, quad by quad."""

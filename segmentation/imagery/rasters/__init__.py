@@ -1,0 +1,1 @@
+"""Raster files of any kind: what they say of themselves, and their values on a chip's pixels."""

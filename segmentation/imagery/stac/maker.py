@@ -1,0 +1,176 @@
+"""Making the composites of windows: search, read, combine, write."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from datetime import date
+from threading import Event, Lock
+
+import numpy as np
+import pystac
+import shapely
+
+from segmentation.core.errors import DiskFull, PipelineError
+from segmentation.geo.grid import CHIP_PX, QUAD_PX, Grid, Windows, mercator_to_lonlat
+from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED
+from segmentation.imagery.rasters.description import BRIGHTEST, SAY_THE_SCALE
+from segmentation.imagery.stac.bands import split_name
+from segmentation.imagery.stac.catalogue import Catalogue
+from segmentation.imagery.stac.composite import compose
+from segmentation.imagery.stac.looks import Choice, cloud_percent, looks_at, seen_at
+from segmentation.imagery.stac.once import Once
+from segmentation.imagery.stac.pixels import ScenePixels
+from segmentation.imagery.stac.store import CompositeRecord, CompositeStore, SceneRecord, Square
+
+NO_SCENES = "no scenes in the season"
+
+Cell = tuple[int, int]
+log = logging.getLogger(__name__)
+
+
+class CompositeMaker:
+    """Makes composites, from several threads at once; windows that lie together share a search.
+
+    Args:
+        catalogue: to search.
+        pixels: reads the scenes.
+        store: keeps composites and scenes.
+        grid: of the windows.
+        choice: which scenes make a composite.
+        period: first and last day of the season.
+        windows: that are to be made.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        pixels: ScenePixels,
+        store: CompositeStore,
+        grid: Grid,
+        choice: Choice,
+        period: tuple[date, date],
+        windows: Windows,
+    ):
+        self._catalogue, self._pixels, self._store, self._grid = catalogue, pixels, store, grid
+        self._choice, self._period = choice, period
+        self._searches: Once[list[pystac.Item]] = Once()
+        self._bounds = dict(zip(squares_of(windows), _bounds_4326(windows, grid), strict=True))
+        self._around, self._left = _cells(self._bounds)
+        self._lock = Lock()
+        self._given_up = Event()
+
+    def make(self, square: Square) -> CompositeRecord:
+        """Make a window's composite, unless another process has done so, and keep and say what has become of it.
+
+        Raises:
+            GivenUp: nobody waits any more for what another process is making.
+        """
+        cell = cell_of(square)
+        try:
+            with self._store.held(square, self._given_up):
+                if not self._store.is_settled(square):
+                    self._store.keep(square, self._attempt(square, cell))
+                return self._store.record(square)
+        finally:
+            self._end(cell)
+
+    def give_up(self) -> None:
+        """Wait no more for what another process is making."""
+        self._given_up.set()
+
+    def _attempt(self, square: Square, cell: Cell) -> CompositeRecord:
+        try:
+            scenes = self._searches.get(cell, lambda: self._search(cell))
+            return self._make(square, scenes)
+        except DiskFull:
+            raise
+        except PipelineError as error:
+            log.warning("window %s: %s", "-".join(map(str, square)), error)
+            return CompositeRecord(FAILED, reason=str(error))
+
+    def _make(self, square: Square, scenes: Sequence[pystac.Item]) -> CompositeRecord:
+        col, row, side_px = square
+        bounds = self._bounds[square]
+        looks = looks_at(bounds, scenes, self._choice.max_cloud)
+        if not looks:
+            return CompositeRecord(NOT_COVERED, reason=NO_SCENES)
+        factor = side_px // CHIP_PX
+        # Web Mercator stretches by the cosine of the latitude.
+        ground_m = factor * self._grid.pixel_m * np.cos(np.radians(bounds[[1, 3]].mean()))
+        read = self._pixels.reader(self._grid.window_transform(col, row, factor), float(ground_m))
+        composite = compose(looks, read, self._choice.looks, len(self._pixels.bands.colours), CHIP_PX)
+        _require_reflectance(composite.reflectance)
+        for scene in composite.scenes:
+            outline = shapely.box(*scene.bbox) if scene.geometry is None else shapely.geometry.shape(scene.geometry)
+            day = seen_at(scene).date().isoformat()
+            self._store.keep_scene(scene.id, SceneRecord(day, cloud_percent(scene), outline.wkt))
+        size = self._store.write(square, composite.reflectance, self._grid)
+        return CompositeRecord(COVERED, scenes=[scene.id for scene in composite.scenes], size=size)
+
+    def _search(self, cell: Cell) -> list[pystac.Item]:
+        """Scenes around the windows of a cell that have all that is read of them."""
+        bands = self._pixels.bands
+        needed = {split_name(name)[0] for name in bands.colours} | ({bands.classes} if bands.classes else set())
+        found = self._catalogue.scenes(self._around[cell], *self._period)
+        whole = [scene for scene in found if scene.assets.keys() >= needed]
+        if len(whole) < len(found):
+            log.warning(
+                "%d of %d scenes lack %s and are left out",
+                len(found) - len(whole),
+                len(found),
+                " or ".join(sorted(needed)),
+            )
+        return whole
+
+    def _end(self, cell: Cell) -> None:
+        """A window of a cell is done; with the last one its scenes are forgotten."""
+        with self._lock:
+            self._left[cell] -= 1
+            if self._left[cell] == 0:
+                self._searches.forget(cell)
+
+
+def _require_reflectance(reflectance: np.ndarray) -> None:
+    """Make sure that a composite (bands, h, w), NaN without data, is no white all over, as a wrong scale makes it.
+
+    Raises:
+        PipelineError: it is.
+    """
+    seen = reflectance[:, np.isfinite(reflectance).all(axis=0)]
+    if not seen.size:
+        return
+    median = float(np.median(seen, axis=1).max())
+    if median > BRIGHTEST:
+        raise PipelineError(f"a median reflectance of {median:.3g} is no ground's; {SAY_THE_SCALE}")
+
+
+def squares_of(windows: Windows) -> list[Square]:
+    """Windows as tuples: column, row and side."""
+    return list(zip(windows.col.tolist(), windows.row.tolist(), windows.side_px.tolist(), strict=True))
+
+
+def cell_of(square: Square) -> Cell:
+    """The quad of a window's north-west corner: windows that share it are searched for together."""
+    return square[0] // QUAD_PX, square[1] // QUAD_PX
+
+
+def _bounds_4326(windows: Windows, grid: Grid) -> np.ndarray:
+    """Bounds of windows in degrees, (n, 4): west, south, east, north."""
+    minx, miny, maxx, maxy = grid.window_bounds(windows).T
+    west, south = mercator_to_lonlat(minx, miny)
+    east, north = mercator_to_lonlat(maxx, maxy)
+    return np.column_stack([west, south, east, north])
+
+
+def _cells(bounds: dict[Square, np.ndarray]) -> tuple[dict[Cell, np.ndarray], Counter[Cell]]:
+    """The bounds (degrees) of all windows of a cell together, and their number, by cell."""
+    members: dict[Cell, list[np.ndarray]] = defaultdict(list)
+    for square, window in bounds.items():
+        members[cell_of(square)].append(window)
+    around = {
+        cell: np.concatenate([np.min(inside, axis=0)[:2], np.max(inside, axis=0)[2:]])
+        for cell, inside in members.items()
+    }
+    return around, Counter({cell: len(inside) for cell, inside in members.items()})

@@ -1,0 +1,1 @@
+"""HTTP: a client that tries again, sessions without logins, reads by range."""

@@ -1,0 +1,1 @@
+"""The panel drawn: growth by country, and a map in the browser."""

@@ -1,0 +1,1 @@
+"""Mining polygons of the literature: two data sets united, read, repaired, named."""

@@ -1,0 +1,271 @@
+"""One data set from two: ``python -m segmentation.polygons combine MAUS TANG_WERNER`` unites the published polygons.
+
+Polygons that overlap, within a file or across the two, become one; polygons that merely touch stay apart. A row of the
+result is a connected area and knows where it comes from.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import shapely
+
+from segmentation.core import cli
+from segmentation.core.arguments import a_folder, a_new_file, a_path
+from segmentation.core.errors import PipelineError
+from segmentation.core.workspace import DATA_ROOT, Workspace
+from segmentation.geo.areas import area_m2
+from segmentation.geo.countries import assign_countries, read_countries
+from segmentation.geo.geopackage import Layer, write_geopackage
+from segmentation.geo.unions import connected_groups
+from segmentation.geo.vectors.files import find_vector
+from segmentation.geo.vectors.read import crosses_antimeridian
+from segmentation.geo.vectors.swapped import warn_of_swapped
+from segmentation.polygons.literature import Areas, mend, read_rows
+
+MAUS, TANG_WERNER, BOTH = "maus", "tang_werner", "both"
+COLUMNS = ("ISO3_CODE", "COUNTRY_NAME", "id", "source", "n_maus", "n_tang_werner", "area", "geometry")
+LAYER = "mining_polygons"
+METADATA = {
+    "citation": (
+        "Maus, V., et al. (2022). An update on global mining land use. Scientific Data 9, 433. "
+        "https://doi.org/10.1594/PANGAEA.942325 (CC BY-SA 4.0). "
+        "Tang, L., and Werner, T. T. (2023). Global mining footprint mapped from high-resolution satellite imagery. "
+        "Communications Earth & Environment 4, 134. https://doi.org/10.1038/s43247-023-00805-6 (CC BY 4.0)."
+    ),
+    # An adaptation of the first may only be shared under its own licence.
+    "licence": "CC BY-SA 4.0",
+}
+
+# Files of the same polygons in another format or CRS differ by less (0.1 mm): ids do not follow such noise.
+_ORDER_DECIMALS = 9
+
+
+@dataclass(frozen=True)
+class Source:
+    """One published file, taken apart into single polygons.
+
+    Attributes:
+        name: ``maus`` or ``tang_werner``.
+        file: name of the file, and what was chosen in it.
+        areas: its rows that hold an area, EPSG:4326, and what became of the others.
+        parts: (n,) valid 2-D Polygons, EPSG:4326.
+        row: (n,) int64, position of the row that each part belongs to.
+    """
+
+    name: str
+    file: str
+    areas: Areas
+    parts: np.ndarray
+    row: np.ndarray
+
+
+def read_source(path: Path, name: str) -> Source:
+    """Read one of the two files: any format that OGR reads, any CRS, whatever its columns; ``FILE`` or ``FILE:LAYER``.
+
+    Rows cut at the antimeridian are taken as they are, a part on either side; only what goes around the world in one
+    piece is left out.
+
+    Raises:
+        PipelineError: not a vector file, no CRS, or no polygon in it.
+    """
+    areas = mend(read_rows(path), path)
+    warn_of_swapped(areas.frame.geometry, path)
+    parts, row = shapely.get_parts(areas.frame.geometry.values, return_index=True)
+    around = np.bincount(row, crosses_antimeridian(shapely.bounds(parts)), minlength=len(areas.frame)) > 0
+    areas = areas.without("on both sides of the antimeridian", around)
+    if areas.frame.empty:
+        raise PipelineError(f"{path} holds no polygon on one side of the antimeridian ({areas.dropped})")
+    parts, row = shapely.get_parts(areas.frame.geometry.values, return_index=True)
+    return Source(name, find_vector(path).short, areas, parts, row)
+
+
+def combine(maus: Source, tang_werner: Source, countries: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Unite the polygons of both files, one row a connected area.
+
+    Rows come from north to south and, at the same northern edge, from west to east; ``id`` counts them from 1. Order
+    and shapes depend on the polygons alone, not on the order of the rows in the files.
+
+    Args:
+        maus: the polygons of Maus et al. (2022).
+        tang_werner: those of Tang and Werner (2023).
+        countries: as from ``countries.read_countries``.
+
+    Returns:
+        ``COLUMNS`` in EPSG:4326: ``source`` is maus, tang_werner or both, ``n_maus`` and ``n_tang_werner`` count the
+        rows of the files that have a part in it, ``area`` is in square metres (equal-area, EPSG:6933). Geometries are
+        Polygons, and MultiPolygons where a source polygon pinches to a point.
+    """
+    parts = shapely.normalize(np.concatenate([maus.parts, tang_werner.parts]))
+    # Numbers the rows of both files through.
+    owner = np.concatenate([maus.row, tang_werner.row + len(maus.areas.frame)])
+    order = np.argsort(shapely.to_wkb(parts), kind="stable")
+    parts, owner = parts[order], owner[order]
+    group = _overlap_groups(parts, owner)
+    n_maus, n_tang_werner = _owners(group, owner, len(maus.areas.frame))
+    united = gpd.GeoSeries(_unite(parts, group), crs="EPSG:4326")
+    country = assign_countries(united, countries)
+    table = gpd.GeoDataFrame(
+        {
+            "ISO3_CODE": country["iso_a3"],
+            "COUNTRY_NAME": country["country_name"],
+            "source": np.select([n_tang_werner == 0, n_maus == 0], [MAUS, TANG_WERNER], BOTH),
+            "n_maus": n_maus,
+            "n_tang_werner": n_tang_werner,
+            "area": area_m2(united),
+        },
+        geometry=united,
+    )
+    west, _, _, north = np.round(table.bounds.to_numpy(), _ORDER_DECIMALS).T
+    table = table.iloc[np.lexsort((west, -north))].reset_index(drop=True)
+    table["id"] = np.arange(1, len(table) + 1, dtype="int64")
+    return table[list(COLUMNS)]
+
+
+def _overlap_groups(parts: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """Connected components of overlap: (n,) int32, one label a group.
+
+    Two polygons overlap where their interiors do, that is where they share an area, however small. Parts of the same
+    row need only touch: mending makes two of a figure of eight, and specks of many a careless outline.
+    """
+    first, second = shapely.STRtree(parts).query(parts, predicate="intersects")
+    first, second = np.column_stack([first, second])[first < second].T
+    shapely.prepare(parts)
+    joined = (owner[first] == owner[second]) | ~shapely.touches(parts[first], parts[second])
+    return connected_groups(len(parts), first[joined], second[joined])
+
+
+def _unite(parts: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """The union of every group, (groups,) polygons; what stands alone keeps its vertices."""
+    shared = np.bincount(group) > 1
+    united = np.empty(len(shared), dtype=object)
+    alone = ~shared[group]
+    united[group[alone]] = parts[alone]
+    members = np.argsort(group, kind="stable")
+    members = members[shared[group[members]]]
+    if len(members):
+        rank = np.cumsum(shared) - 1
+        heaps = shapely.geometrycollections(parts[members], indices=rank[group[members]])
+        united[shared] = shapely.union_all(heaps[:, None], axis=1)
+    return shapely.orient_polygons(shapely.normalize(united))
+
+
+def _owners(group: np.ndarray, owner: np.ndarray, n_maus_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """How many rows of the two files have a part in every group: twice (groups,) int64."""
+    group_of, row = np.unique(np.column_stack([group, owner]), axis=0).T
+    n_groups = int(group.max()) + 1
+    of_maus = row < n_maus_rows
+    return np.bincount(group_of[of_maus], minlength=n_groups), np.bincount(group_of[~of_maus], minlength=n_groups)
+
+
+def summarise(sources: Sequence[Source], table: gpd.GeoDataFrame) -> str:
+    """A table of what came in, what was left out and why, and what was made of it; ready to print.
+
+    Args:
+        sources: the two files.
+        table: from ``combine``.
+    """
+    lines = []
+    for source in sources:
+        lines += [f"{source.name}: {source.file}", _line("  polygons read", source.areas.read)]
+        lines.append(_line("    geometries repaired", source.areas.repaired))
+        lines += [_line(f"    dropped: {reason}", count) for reason, count in source.areas.dropped.items()]
+        lines.append(_line("  separate areas in them", len(source.parts)))
+    lines.append(_line("merged with others", sum(len(source.parts) for source in sources) - len(table)))
+    lines.append(_line("polygons", len(table)) + _km2(table))
+    for name in (MAUS, TANG_WERNER, BOTH):
+        rows = table[table["source"] == name]
+        lines.append(_line(f"  {name}", len(rows)) + _km2(rows))
+    return "\n".join(lines)
+
+
+def _line(what: str, count: int) -> str:
+    return f"{what:<44}{count:>12,}"
+
+
+def _km2(rows: gpd.GeoDataFrame) -> str:
+    return f"{rows['area'].sum() / 1e6:>16,.1f} km2"
+
+
+def _metadata(sources: Sequence[Source], table: gpd.GeoDataFrame) -> dict[str, str]:
+    read = {s.name: f"{s.file}: {len(s.areas.frame)} of {s.areas.read} polygons" for s in sources}
+    return METADATA | read | {"polygons": str(len(table))}
+
+
+def _check_paths(maus: Path, tang_werner: Path, output: Path, force: bool) -> None:
+    """Refuse what cannot end well, before minutes are spent on it."""
+    inputs = [find_vector(path) for path in (maus, tang_werner)]
+    for path, found in zip((maus, tang_werner), inputs, strict=True):
+        if found is None:
+            raise PipelineError(f"no polygons at {path}: README, 'Get the polygons', says where the published ones are")
+    one, other = inputs
+    if one.path.samefile(other.path) and one.inside == other.inside:
+        raise PipelineError(f"{maus} is given twice: MAUS and TANG_WERNER are two files")
+    if output.suffix.lower() != ".gpkg":
+        raise PipelineError(f"{output} is no GeoPackage: give the output a name that ends in .gpkg")
+    if output.exists():
+        if output.samefile(one.path) or output.samefile(other.path):
+            raise PipelineError(f"{output} is one of the inputs: give the output another name")
+        if not (force and output.is_file()):
+            raise PipelineError(f"{output} is there already: --force replaces it, -o names another file")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = cli.Parser(prog="python -m segmentation.polygons", description="The mining polygons of the literature.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser("combine", help="unite the two published data sets", description=__doc__)
+    file = "any OGR format and CRS, or FILE:LAYER"
+    command.add_argument("maus", type=a_path, metavar="MAUS", help=f"polygons of Maus et al. (2022), {file}")
+    command.add_argument("tang_werner", type=a_path, metavar="TANG_WERNER", help=f"of Tang and Werner (2023), {file}")
+    command.add_argument(
+        "-o",
+        "--output",
+        type=a_new_file,
+        metavar="FILE",
+        help="GeoPackage to write (default: mining_polygons_combined.gpkg in the workspace, where step 1 looks)",
+    )
+    command.add_argument(
+        "--data-root",
+        type=a_folder,
+        default=DATA_ROOT,
+        metavar="FOLDER",
+        help="the data workspace (default: segmentation/data in the repository)",
+    )
+    command.add_argument(
+        "--countries",
+        type=a_path,
+        metavar="FILE",
+        help="country borders, FILE or FILE:LAYER (default: Natural Earth 1:10m)",
+    )
+    command.add_argument("--force", action="store_true", help="replace the output if it is there (default: no)")
+    command.set_defaults(verbose=False)
+    return parser
+
+
+def arguments() -> argparse.Namespace:
+    """What was typed."""
+    return parser().parse_args()
+
+
+def main(options: argparse.Namespace) -> int:
+    """Unite the two files, write the result, print what became of every polygon."""
+    output = options.output or Workspace(options.data_root).polygons
+    _check_paths(options.maus, options.tang_werner, output, options.force)
+    countries = read_countries(options.countries)
+    sources = read_source(options.maus, MAUS), read_source(options.tang_werner, TANG_WERNER)
+    table = combine(*sources, countries)
+    write_geopackage(output, [Layer(LAYER, table)], _metadata(sources, table))
+    print(summarise(sources, table))
+    print(f"written to {output}")
+    return cli.DONE
+
+
+def run() -> None:
+    """Run the command and leave with its exit status."""
+    cli.run(main, arguments())

@@ -1,0 +1,1 @@
+"""A year's chips to probabilities and polygons."""

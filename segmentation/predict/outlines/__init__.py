@@ -1,0 +1,1 @@
+"""Probabilities to polygons: traced, joined where windows overlap, described."""

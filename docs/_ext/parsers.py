@@ -10,9 +10,9 @@ from types import ModuleType
 COMMANDS = {
     "segmentation_dataset_generation.py": "segmentation_dataset_generation",
     "gpkg_dataset_generation.py": "gpkg_dataset_generation",
-    "-m segmentation.polygons": "segmentation.combine",
-    "-m segmentation.train": "segmentation.train",
-    "-m segmentation.evaluate": "segmentation.evaluate",
+    "-m segmentation.polygons": "segmentation.polygons.combine",
+    "-m segmentation.train": "segmentation.train.__main__",
+    "-m segmentation.evaluate": "segmentation.evaluate.__main__",
     "-m segmentation.overview": "segmentation.overview",
     "-m segmentation.panel": "segmentation.panel.__main__",
 }

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.evaluations import RUN, YEAR, countries, draw_year, model
+from helpers.outputs_page import documented, layer, named_in, surprising_nulls
 from matplotlib.image import imread
 from sklearn import metrics
 
@@ -68,6 +69,18 @@ def known_pixels(workspace, split):
     probabilities = np.stack([read_probability(folder.probability(RUN, name)) for name in windows["id"]])
     known = (masks != IGNORE) & (probabilities != NO_DATA)
     return masks[known], probabilities[known]
+
+
+def test_the_page_of_outputs_describes_every_file_column_and_measure(evaluated):
+    tables = {path.name: pd.read_csv(path) for path in evaluated.glob("*.csv")}
+    for name, table in tables.items():
+        assert set(documented(name)) == set(table), name
+        assert surprising_nulls(name, table) == []
+    for name in ("reference", "predicted"):
+        assert set(documented("objects.gpkg")) == layer(evaluated / "objects.gpkg", name)
+    assert {path.name for path in evaluated.iterdir()} <= named_in("## The evaluation", "### ")
+    measures = tables["measures.csv"]
+    assert {*measures["unit"], *measures["by"], *measures["measure"]} <= named_in("### measures.csv", "### objects")
 
 
 def test_the_headline_is_what_scikit_learn_says_of_all_test_pixels(year, evaluated):

@@ -10,6 +10,7 @@ import matplotlib.image
 import pandas as pd
 import pyogrio
 import pytest
+from helpers.outputs_page import documented, layer, named_in, plain, surprising_nulls
 from helpers.panels import WORLD, run, square, write_years
 
 from segmentation.core.errors import PipelineError
@@ -47,6 +48,23 @@ def test_it_says_what_the_filter_takes_and_what_is_missing(made):
     assert line.split() == ["2017", "2", "1", f"{ha.sum():.1f}", f"{ha[0]:.1f}", "0"]
     assert "no polygons of 2020: the nearest year on either side" in said
     assert "no windows of 2016, 2017, 2018, 2019, 2021" in said
+
+
+def test_the_page_of_outputs_describes_every_file_column_and_key(made):
+    folder, _ = made
+    path = folder / "panel.gpkg"
+    for name in ("polygons", "change", "sites", "observed"):
+        assert plain(documented(f"Layer {name}")) == layer(path, name), name
+        assert surprising_nulls(f"Layer {name}", pyogrio.read_dataframe(path, layer=name)) == []
+    for name in ("country_years", "site_years"):
+        table = pd.read_csv(folder / f"{name}.csv")
+        assert set(documented(name)) == set(table), name
+        assert surprising_nulls(name, table) == []
+    [filtered] = folder.glob("*_2019_postprocessed.gpkg")
+    assert set(documented("The filtered years")) == layer(filtered, "mining_polygons")
+    named = named_in("## The panel", "## The evaluation")
+    assert set(read_metadata(path)) - {"DESCRIPTION"} <= named
+    assert {each.name for each in folder.iterdir() if "_postprocessed" not in each.name} <= named
 
 
 def test_the_geopackage_holds_the_truth(made):

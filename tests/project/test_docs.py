@@ -270,7 +270,7 @@ def test_every_message_in_troubleshooting_is_one_of_the_code():
 
 
 def test_the_exit_codes_are_those_of_the_code():
-    from segmentation import cli
+    from segmentation.core import cli
 
     rows = re.findall(r"^\| (\d+) \|", (DOCS / "exit-codes.md").read_text(), re.MULTILINE)
     known = (cli.DONE, cli.INCOMPLETE, cli.REFUSED, cli.INTERRUPTED, cli.UNREAD, cli.TERMINATED)

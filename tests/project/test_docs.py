@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,7 +108,7 @@ def refuse(command: str, arguments: list[str], capsys, monkeypatch) -> str:
 @each_page()
 def test_every_command_line_is_taken_by_its_parser(page, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    for words in command_lines(page.read_text()):
+    for words in command_lines(page.read_text(encoding="utf-8")):
         command = split_command(words)
         if command is None:
             continue
@@ -140,12 +141,12 @@ def test_torchrun_continued_lines_and_what_is_typed_among_output_are_understood(
 
 
 def make_targets() -> set[str]:
-    return set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
 @each_page()
 def test_every_target_of_make_is_there(page):
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     typed = [shlex.join(words) for words in command_lines(text) if words[0] == "make"]
     typed += re.findall(r"`(make(?: [^`]+)?)`", text)
     for line in typed:
@@ -161,7 +162,9 @@ def all_options() -> set[str]:
 
 @each_page()
 def test_every_option_in_the_text_is_one_of_ours_or_of_a_program_that_is_named(page):
-    code = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE))
+    code = re.findall(
+        r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    )
     named = {option for text in code for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text)}
     assert named - OTHER_OPTIONS <= all_options()
 
@@ -171,7 +174,9 @@ def test_every_option_in_the_text_is_one_of_ours_or_of_a_program_that_is_named(p
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_a_page_with_its_options(command):
-    directives = [match for page in PAGES for match in re.findall(r"\{options\} (.+)", page.read_text())]
+    directives = [
+        match for page in PAGES for match in re.findall(r"\{options\} (.+)", page.read_text(encoding="utf-8"))
+    ]
     names = [f"{command} {name}" for name in subcommands_of(parser_of(command))] or [command]
     for name in names:
         assert directives.count(name) == 1, name
@@ -183,7 +188,9 @@ def test_every_command_has_a_page_with_its_options(command):
 
 
 def test_no_command_of_the_package_is_left_out():
-    ran = [path for path in REPOSITORY.glob("segmentation/**/*.py") if "__name__ ==" in path.read_text()]
+    ran = [
+        path for path in REPOSITORY.glob("segmentation/**/*.py") if "__name__ ==" in path.read_text(encoding="utf-8")
+    ]
     package = {path for path in ran if "demo" not in path.parts}
     known = {name.removeprefix("-m ") for name in COMMANDS if name.startswith("-m ")}
     as_typed = {
@@ -214,13 +221,13 @@ def test_the_pages_of_the_commands_need_no_torch():
 
 
 def anchors(page: Path) -> set[str]:
-    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @each_page()
 def test_every_link_and_picture_is_there(page):
-    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     for target in re.findall(r"\]\(([^)]+)\)", text):
         if target.startswith("http"):
             continue
@@ -234,6 +241,32 @@ def test_the_readme_takes_two_minutes():
     assert len((REPOSITORY / "README.md").read_bytes()) <= README_BYTES
 
 
+# Architecture
+
+HOW_IT_WORKS = (DOCS / "how-it-works.md").read_text(encoding="utf-8")
+
+
+def test_every_folder_of_the_package_is_in_the_tree():
+    named = re.findall(r"^\| `(\w+)/` \|", HOW_IT_WORKS, re.MULTILINE)
+    there = [path.parent.name for path in REPOSITORY.glob("segmentation/*/__init__.py")]
+    assert sorted(named) == sorted(there)
+
+
+def test_who_may_import_whom_is_as_the_linter_checks_it():
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    checked = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    section = HOW_IT_WORKS.partition("## Who may import whom")[2].partition("```text\n")[2].partition("```")[0]
+    lines = [sorted(line.split(", ")) for line in section.splitlines() if line != "the two scripts, benchmarks"]
+    assert lines == [sorted(line.split(" | ")) for line in checked]
+
+
+def test_every_path_that_the_architecture_names_is_there():
+    named = re.findall(r"`((?:\w+/)+(?:\w+\.py)?)`", HOW_IT_WORKS)
+    places = (REPOSITORY, REPOSITORY / "segmentation")
+    assert len(named) > 20
+    assert not [path for path in named if not any((place / path).exists() for place in places)]
+
+
 # Messages
 
 
@@ -241,7 +274,7 @@ def texts_of_the_code() -> list[str]:
     """All texts in the code as they are printed, ``...`` for what is put into them."""
     found = []
     for path in (*REPOSITORY.glob("segmentation/**/*.py"), *REPOSITORY.glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.append(re.sub(r"%[-\d.,]*[sdgf]", "...", node.value))
             elif isinstance(node, ast.JoinedStr):
@@ -256,14 +289,24 @@ def documented_messages(text: str) -> list[str]:
 
 
 def in_code(message: str, texts: list[str]) -> bool:
-    parts = [re.escape(part.strip()) for part in message.split("...")]
-    pattern = re.compile(".*".join(parts), re.DOTALL)
-    return any(pattern.search(text) for text in texts)
+    parts = [part.strip() for part in message.split("...")]
+    return any(holds(text, parts) for text in texts)
+
+
+def holds(text: str, parts: list[str]) -> bool:
+    """Whether a text has all parts, one after the other."""
+    place = 0
+    for part in parts:
+        found = text.find(part, place)
+        if found < 0:
+            return False
+        place = found + len(part)
+    return True
 
 
 def test_every_message_in_troubleshooting_is_one_of_the_code():
     texts = texts_of_the_code()
-    messages = documented_messages((DOCS / "troubleshooting.md").read_text())
+    messages = documented_messages((DOCS / "troubleshooting.md").read_text(encoding="utf-8"))
     assert len(messages) > 50
     assert not [message for message in messages if not in_code(message, texts)]
     assert not in_code("no Planet API key: set PL_KEY", texts)
@@ -272,6 +315,6 @@ def test_every_message_in_troubleshooting_is_one_of_the_code():
 def test_the_exit_codes_are_those_of_the_code():
     from segmentation.core import cli
 
-    rows = re.findall(r"^\| (\d+) \|", (DOCS / "exit-codes.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \|", (DOCS / "exit-codes.md").read_text(encoding="utf-8"), re.MULTILINE)
     known = (cli.DONE, cli.INCOMPLETE, cli.REFUSED, cli.INTERRUPTED, cli.UNREAD, cli.TERMINATED)
     assert list(map(int, rows)) == list(known)

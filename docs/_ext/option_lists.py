@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Iterator
 
 from docutils import nodes
 from parsers import groups_of, help_of, parser_of, typed_as
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 # An option within a help text, with its value where that is joined to it.
@@ -51,7 +53,15 @@ def _with_options_marked(text: str) -> Iterator[nodes.Node]:
             yield nodes.literal("", part) if place % 2 else nodes.Text(part)
 
 
+def _refuse_torch(app: Sphinx, failure: Exception | None) -> None:
+    """A parser that imports torch would make every ``--help`` slow."""
+    heavy = sorted({"torch", "mmengine", "mmseg"} & sys.modules.keys())
+    if heavy and failure is None:
+        raise ExtensionError(f"a command's parser() imports {', '.join(heavy)}: import it where it is used")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Tell Sphinx of the directive."""
+    """Tell Sphinx of the directive and of the check."""
     app.add_directive("options", Options)
+    app.connect("build-finished", _refuse_torch)
     return {"parallel_read_safe": True}

@@ -10,7 +10,8 @@ VERSION   := import sys; print("%d.%d" % sys.version_info[:2])
 SUPPORTED := import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 14) else "Python 3.11 to 3.14 is needed, this is %d.%d; name another with make PYTHON=python3.13" % v)
 
 # Tests run in a process a core, of which each takes a gigabyte; `make test TEST_PROCESSES=` runs them in one. Threads that
-# wait for work sleep: they would keep the other processes' cores busy otherwise.
+# wait for work sleep: they would keep the other processes' cores busy otherwise. Bytecode is kept even where that is
+# switched off (PYTHONDONTWRITEBYTECODE): the hundreds of processes that tests start would each compile the package.
 TEST_PROCESSES := --numprocesses=auto --maxprocesses=4
 
 DEMO_YEARS := 2016 2019 2022
@@ -43,7 +44,7 @@ DOCS := -m sphinx --fail-on-warning --keep-going --quiet --fresh-env --nitpicky 
 
 test: $(VENV)/ready-to-test lint
 	$(RUN) $(DOCS)
-	OMP_WAIT_POLICY=PASSIVE $(RUN) -m pytest $(TEST_PROCESSES)
+	OMP_WAIT_POLICY=PASSIVE PYTHONDONTWRITEBYTECODE= $(RUN) -m pytest $(TEST_PROCESSES)
 
 # The same on every supported Python that is here (the path's and pyenv's), each in an environment of its own.
 test-all:

@@ -16,7 +16,8 @@ from segmentation.predict.outlines.trace import PIXEL, SMOOTH
 from segmentation.predict.predictor import AUTO, PRECISIONS
 from segmentation.predict.runs import find_run
 from segmentation.predict.year import Work, plan_year, predict_year
-from segmentation.windows.record import WRITTEN, read_grid, read_windows
+from segmentation.windows.record import read_grid, read_windows
+from segmentation.windows.statuses import WRITTEN
 
 
 def parser() -> argparse.ArgumentParser:

@@ -26,7 +26,7 @@ from segmentation.core.process.cores import usable_cores
 from segmentation.core.workspace import REPOSITORY
 from segmentation.geo.grid import CRS
 from segmentation.panel.temporal import confirmed, consecutive_overlaps
-from segmentation.windows.record import WRITTEN
+from segmentation.windows.statuses import WRITTEN
 
 YEARS = range(2016, 2025)
 SIZES, FILTER_SIZES = (10_000, 50_000, 150_000), (500, 1_000, 2_000)

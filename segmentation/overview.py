@@ -33,7 +33,8 @@ from segmentation.geo.grid import CRS
 from segmentation.geo.metadata import read_provenance
 from segmentation.polygons.literature import read_polygons
 from segmentation.predict.runs import find_run
-from segmentation.windows.record import WRITTEN, read_windows
+from segmentation.windows.record import read_windows
+from segmentation.windows.statuses import WRITTEN
 
 _PANEL_INCH = 1.9
 

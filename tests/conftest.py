@@ -20,8 +20,18 @@ from segmentation.predict.runs import ModelRun
 os.environ["no_proxy"] = os.environ["NO_PROXY"] = "localhost,127.0.0.1,::1"
 os.environ["NETRC"] = os.devnull
 
-# Files that take a minute and more; see ``together``.
-_LONGEST = ("test_end_to_end.py", "test_plug.py", "test_alignment.py", "test_train.py", "test_predictor.py")
+# Files that take half a minute and more; see ``together``.
+_LONGEST = (
+    "test_end_to_end.py",
+    "test_plug.py",
+    "test_alignment.py",
+    "test_train.py",
+    "test_predictor.py",
+    "test_stac_imagery.py",
+    "test_configs.py",
+    "test_s2_imagery.py",
+    "test_benchmarks.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

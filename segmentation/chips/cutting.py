@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
@@ -13,9 +14,11 @@ from segmentation.chips.mask import IGNORE, MINE, draw_mask, read_mask, write_ma
 from segmentation.core.errors import DamagedFile
 from segmentation.geo.grid import CHIP_PX, Grid
 from segmentation.imagery.reflectance import STRETCH, encode
-from segmentation.imagery.source import WindowReader
 from segmentation.windows.ground import valid_ground
-from segmentation.windows.record import TOO_LITTLE_DATA, WRITTEN
+from segmentation.windows.statuses import TOO_LITTLE_DATA, WRITTEN
+
+if TYPE_CHECKING:
+    from segmentation.imagery.source import WindowReader
 
 # A chip with less than this share of valid pixels shows too little to learn from or to predict on.
 LEAST_VALID = 0.05

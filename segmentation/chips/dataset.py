@@ -25,7 +25,8 @@ from segmentation.geo.grid import CRS, QUAD_PX, Windows
 from segmentation.imagery.planet.quads import reading_order
 from segmentation.imagery.reflectance import STRETCH
 from segmentation.imagery.source import ImagerySource, Prepared
-from segmentation.windows.record import TOO_LITTLE_DATA, as_windows, read_windows
+from segmentation.windows.record import as_windows, read_windows
+from segmentation.windows.statuses import TOO_LITTLE_DATA
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,9 @@ from segmentation.chips.dataset import Dataset
 from segmentation.core.workspace import SPLITS
 from segmentation.imagery.cache import FAILED, NOT_COVERED
 from segmentation.polygons.literature import LiteraturePolygons
-from segmentation.windows.record import WRITTEN, Footprint, as_windows
+from segmentation.windows.record import Footprint, as_windows
 from segmentation.windows.splits import far_from_shares, leakage_m2
+from segmentation.windows.statuses import WRITTEN
 
 _NAMED = 12
 

@@ -17,7 +17,7 @@ from segmentation.geo.vectors.files import VectorName, find_vector
 from segmentation.geo.vectors.read import Account, clean, read_vector
 from segmentation.geo.vectors.swapped import warn_of_swapped
 from segmentation.predict.runs import ModelRun
-from segmentation.windows.record import WRITTEN
+from segmentation.windows.statuses import WRITTEN
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from segmentation.geo.grid import Grid, Windows
-from segmentation.imagery.web.client import Traffic
-from segmentation.windows.record import Footprint
+# Worker processes read with what this module describes, and need neither geopandas nor requests for it.
+if TYPE_CHECKING:
+    from segmentation.geo.grid import Grid, Windows
+    from segmentation.imagery.web.client import Traffic
+    from segmentation.windows.record import Footprint
 
 
 class WindowReader(Protocol):

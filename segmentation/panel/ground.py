@@ -21,7 +21,8 @@ from segmentation.core.progress import progress
 from segmentation.core.workspace import YearFolder
 from segmentation.predict.probability import NO_DATA
 from segmentation.windows.ground import valid_ground
-from segmentation.windows.record import VALID_GROUND, WRITTEN, read_windows
+from segmentation.windows.record import VALID_GROUND, read_windows
+from segmentation.windows.statuses import WRITTEN
 
 # Below this, starting processes costs more than they save.
 _FEW_RASTERS = 100

@@ -70,6 +70,7 @@ class Predictor:
 
         self._run = run
         self.device = device or default_device()
+        _require(self.device, run)
         self.precision = choose_precision(precision, [self.device])
         # MMSegmentation prints what it loads, and warns of what SegFormer does without.
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
@@ -306,6 +307,24 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def _require(device: str, run: ModelRun) -> None:
+    """Refuse a GPU that is not there, before MMSegmentation takes its seconds to load.
+
+    Raises:
+        PipelineError: torch finds no such GPU.
+    """
+    import torch
+
+    if not device.startswith("cuda"):
+        return
+    number, count = torch.device(device).index or 0, torch.cuda.device_count()
+    if number >= count:
+        raise PipelineError(
+            f"cannot load {run.checkpoint} on {device}: torch finds {count or 'no'} {'GPU' if count == 1 else 'GPUs'} "
+            "here; choose another with --devices"
+        )
+
+
 def choose_precision(precision: str, devices: Sequence[str]) -> str:
     """The type in which convolutions and matrix products are computed, the same on all devices that share the work.
 
@@ -333,7 +352,7 @@ def _computes_in_bf16(gpu: str) -> bool:
 
     number = torch.device(gpu).index or 0
     if number >= torch.cuda.device_count():
-        return False  # loading the model there says so
+        return False  # it is refused elsewhere
     with torch.cuda.device(number):
         return torch.cuda.is_bf16_supported(including_emulation=False)
 

@@ -30,7 +30,7 @@ from segmentation.predict.outlines.join import MEAN, Pieces, Rule, collect, outl
 from segmentation.predict.outlines.overlaps import part
 from segmentation.predict.probability import Prediction, encode, is_readable, write_probability
 from segmentation.predict.runs import ModelRun
-from segmentation.windows.record import WRITTEN
+from segmentation.windows.statuses import WRITTEN
 
 _log = logging.getLogger(__name__)
 

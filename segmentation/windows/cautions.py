@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 
 from segmentation.geo.grid import CHIP_PX, CRS, Grid
-from segmentation.windows.record import WRITTEN
+from segmentation.windows.statuses import WRITTEN
 
 # From here on a chip's pixels are coarser than 10 m, what Sentinel-2 shows for free, if the grid is Planet's (14.3 m).
 _COARSE_FACTOR = 3

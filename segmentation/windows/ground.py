@@ -7,8 +7,6 @@ import shapely
 from rasterio import Affine
 from rasterio.features import rasterize, shapes, sieve
 
-from segmentation.geo.vectors.read import polygonal
-
 # A simplified outline covers the valid pixels' area to this share of it...
 TOLERANCE = 0.001
 # ...and at most this share of them lies on the other side of it, all of them beside the exact one.
@@ -48,6 +46,9 @@ def _outline(valid: np.ndarray) -> shapely.Polygon | shapely.MultiPolygon:
 
 def _simplified(exact: shapely.Geometry, valid: np.ndarray) -> shapely.Geometry:
     """The simplest outline that still agrees with the valid pixels, in pixels."""
+    # Loads geopandas: not before a window needs it, as most do without.
+    from segmentation.geo.vectors.read import polygonal
+
     for specks_px in _SPECKS_PX:
         kept = _without_specks(valid, specks_px)
         if not _agrees(kept.sum(), kept, valid):

@@ -16,15 +16,13 @@ from segmentation.core.errors import DamagedFile, PipelineError
 from segmentation.geo.geopackage import Layer, read_metadata, write_geopackage
 from segmentation.geo.grid import CHIP_PX, CRS, Grid, Windows, boxes
 from segmentation.windows.splits import SEED, assign_splits, overlap_groups
+from segmentation.windows.statuses import WRITTEN
 
 # A window wider than this (313 km at the equator) holds no single mine; its polygon is most likely broken.
 LARGEST_PX = 65_536
 
 # The layer of windows.gpkg with the valid ground of windows that are valid in part.
 VALID_GROUND = "valid_ground"
-
-WRITTEN = "written"
-TOO_LITTLE_DATA = "too little data"
 
 
 def plan_windows(

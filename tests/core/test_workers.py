@@ -1,12 +1,15 @@
 """Worker processes with a bounded number of tasks under way."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from segmentation.core.process.workers import Crew
+from segmentation.core.workspace import REPOSITORY
 
 
 def touch_and_wait(path: Path, go: Path) -> int:
@@ -59,3 +62,12 @@ def test_the_first_failure_ends_the_submissions():
         with pytest.raises(ValueError, match="the disk is full"):
             for _ in range(3):
                 crew.submit(pow, 2, 2)
+
+
+def test_a_process_that_cuts_chips_loads_what_cutting_takes_and_no_more():
+    """Every worker process of step 1 loads it anew, however little it has to do."""
+    program = "import sys, segmentation.chips.cutting, segmentation.imagery.planet.quads; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "rasterio" in loaded
+    assert loaded & {"geopandas", "pandas", "requests", "scipy", "torch"} == set()

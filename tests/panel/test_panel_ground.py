@@ -20,7 +20,7 @@ from segmentation.panel.ground import read_ground
 from segmentation.panel.inputs import YearInput
 from segmentation.panel.observed import observed_share, read_observed
 from segmentation.predict.probability import NO_DATA, write_probability
-from segmentation.windows.record import WRITTEN
+from segmentation.windows.statuses import WRITTEN
 
 GRID = Grid()
 COL, ROW, SIDE = 2_800_000, 2_090_000, 512

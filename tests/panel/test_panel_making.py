@@ -17,7 +17,7 @@ from segmentation.geo.geopackage import Layer, read_metadata, write_geopackage
 from segmentation.panel.draw.plot import plot_countries
 from segmentation.panel.inputs import YearInput
 from segmentation.panel.making import read_making
-from segmentation.windows.record import WRITTEN
+from segmentation.windows.statuses import WRITTEN
 
 MADE = {
     "model": "segformer_tiny",

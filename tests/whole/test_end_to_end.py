@@ -1,4 +1,8 @@
-"""The commands of the README, as a user runs them, on two districts of the demo's landscape."""
+"""The commands of the README, as a user runs them, on two districts of the demo's landscape.
+
+Every command runs as a process of its own once; what else is asked of it is typed in this process, where it need not
+load its libraries again.
+"""
 
 import os
 import subprocess
@@ -13,6 +17,7 @@ import rasterio
 import shapely
 
 import gpkg_dataset_generation as step_3_script
+import segmentation_dataset_generation as step_1_script
 from segmentation.chips.mask import IGNORE
 from segmentation.core import cli
 from segmentation.core.provenance import COMPARED
@@ -22,7 +27,9 @@ from segmentation.demo.planet.standin import DEMO_KEY, standin
 from segmentation.imagery.planet.key import KEY_NAMES
 
 YEAR = 2019
-ITERATIONS = 4
+ITERATIONS = 2
+# Windows of two quads, some of which overlap; of twice the pixels, and one that no key may see.
+POLYGONS = [*(f"{place}-0{n}" for place in ("huepetuhe", "linden") for n in (1, 2, 3, 6)), "linden-08"]
 CONFIG = REPOSITORY / "configs" / "segformer_demo_mining-512x512.py"
 
 
@@ -40,6 +47,28 @@ def run(*arguments, cwd=REPOSITORY, **environment):
     )
 
 
+SCRIPTS = {"segmentation_dataset_generation.py": step_1_script, "gpkg_dataset_generation.py": step_3_script}
+
+
+@pytest.fixture
+def typed(monkeypatch, capsys):
+    """Runs a script as ``run`` does, but in this process."""
+
+    def run_here(name, *words, **environment):
+        with monkeypatch.context() as patch:
+            for key in KEY_NAMES:
+                patch.delenv(key, raising=False)
+            for key, value in environment.items():
+                patch.setenv(key, value)
+            patch.setattr(sys, "argv", [name, *map(str, words)])
+            with pytest.raises(SystemExit) as left:
+                cli.run(SCRIPTS[name].main, SCRIPTS[name].arguments())
+        told = capsys.readouterr()
+        return subprocess.CompletedProcess(sys.argv, left.value.code, told.out, told.err)
+
+    return run_here
+
+
 def files_under(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -50,10 +79,10 @@ def files_under(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def polygons(tmp_path_factory):
-    """The literature polygons of two districts, in another format and CRS than usual."""
+    """Literature polygons of two districts, in another format and CRS than usual."""
     path = tmp_path_factory.mktemp("polygons") / "two districts.geojson"
     drawn = literature_polygons()
-    drawn[drawn["id"].str.startswith(("huepetuhe", "linden"))].to_crs("EPSG:3395").to_file(path)
+    drawn[drawn["id"].isin(POLYGONS)].to_crs("EPSG:3395").to_file(path)
     return path
 
 
@@ -146,21 +175,21 @@ def test_every_quad_is_fetched_once_and_an_uncovered_one_is_named(step_1):
     assert (quads["status"] == "not covered").sum() == 1
 
 
-def test_a_finished_year_needs_neither_network_nor_key_and_stays_the_same(step_1, polygons):
+def test_a_finished_year_needs_neither_network_nor_key_and_stays_the_same(step_1, polygons, typed):
     workspace, _ = step_1
     folder = workspace.year(YEAR).path
     before = files_under(folder)
     for path in list(folder.glob("*_dir/train/*.tif"))[:5]:
         path.unlink()
     (folder / "windows.gpkg").unlink()
-    done = run(*step_1_of(workspace.root, polygons, "http://127.0.0.1:9"))
+    done = typed(*step_1_of(workspace.root, polygons, "http://127.0.0.1:9"))
     assert done.returncode == 0, done.stderr
     assert files_under(folder) == before
 
 
-def test_another_year_has_chips_in_the_same_splits_and_no_masks(step_1, polygons, api):
+def test_another_year_has_chips_in_the_same_splits_and_no_masks(step_1, polygons, api, typed):
     workspace, _ = step_1
-    done = run(*step_1_of(workspace.root, polygons, api, year=2022), PLANET_API_KEY=DEMO_KEY)
+    done = typed(*step_1_of(workspace.root, polygons, api, year=2022), PLANET_API_KEY=DEMO_KEY)
     assert done.returncode == 0, done.stderr
     splits = [
         gpd.read_file(workspace.year(year).windows, layer="windows").set_index("id")["split"] for year in (YEAR, 2022)
@@ -170,20 +199,20 @@ def test_another_year_has_chips_in_the_same_splits_and_no_masks(step_1, polygons
     assert not (workspace.year(2022).path / "ann_dir").exists()
 
 
-def test_a_year_made_from_other_polygons_is_not_mixed_with_this_one(step_1, polygons, api, tmp_path):
+def test_a_year_made_from_other_polygons_is_not_mixed_with_this_one(step_1, polygons, api, tmp_path, typed):
     workspace, _ = step_1
     fewer = tmp_path / "fewer.gpkg"
     gpd.read_file(polygons).iloc[1:].to_file(fewer)
-    done = run(*step_1_of(workspace.root, fewer, api), PL_API_KEY=DEMO_KEY)
+    done = typed(*step_1_of(workspace.root, fewer, api), PL_API_KEY=DEMO_KEY)
     assert done.returncode == 2
     assert "made with other settings (polygons was" in done.stderr
 
 
-def test_a_plan_says_what_a_year_would_take_without_key_or_network(step_1, polygons, tmp_path):
+def test_a_plan_says_what_a_year_would_take_without_key_or_network(step_1, polygons, tmp_path, typed):
     workspace, _ = step_1
     needed = len(gpd.read_file(workspace.year(YEAR).windows, layer="quads"))
     for root, missing in ((tmp_path / "nothing", needed), (workspace.root, 0)):
-        done = run(*step_1_of(root, polygons, "http://127.0.0.1:9"), "--plan")
+        done = typed(*step_1_of(root, polygons, "http://127.0.0.1:9"), "--plan")
         assert done.returncode == 0, done.stderr
         assert f"{'quads needed':<44}{needed:>12}" in done.stdout
         assert f"{'  to fetch':<44}{missing:>12}" in done.stdout
@@ -191,11 +220,11 @@ def test_a_plan_says_what_a_year_would_take_without_key_or_network(step_1, polyg
     assert not (tmp_path / "nothing").exists()
 
 
-def test_the_least_cloudy_mosaic_is_taken_quad_by_quad(polygons, api, tmp_path):
+def test_the_least_cloudy_mosaic_is_taken_quad_by_quad(polygons, api, tmp_path, typed):
     few = tmp_path / "few.gpkg"
     gpd.read_file(polygons).query("id in ['huepetuhe-02', 'linden-02', 'linden-08']").to_file(few)
     command = (*step_1_of(tmp_path / "workspace", few, api, year=2021), "--cloud-free")
-    done = run(*command, PL_API_KEY=DEMO_KEY)
+    done = typed(*command, PL_API_KEY=DEMO_KEY)
     assert done.returncode == 0, done.stderr
     folder = Workspace(tmp_path / "workspace").year(2021)
     quads = gpd.read_file(folder.windows, layer="quads").set_index("quad")
@@ -205,13 +234,13 @@ def test_the_least_cloudy_mosaic_is_taken_quad_by_quad(polygons, api, tmp_path):
         assert set(window.mosaic.split()) == set(quads.loc[window.quads.split(), "mosaic"])
     before = files_under(folder.path)
     (folder.path / "windows.gpkg").unlink()
-    again = run(*command[:-2], "--api-url", "http://127.0.0.1:9", *command[-2:])
+    again = typed(*command[:-2], "--api-url", "http://127.0.0.1:9", *command[-2:])
     assert again.returncode == 0, again.stderr
     assert files_under(folder.path) == before
 
 
-def test_the_key_is_nowhere_in_the_workspace(polygons, api, tmp_path):
-    done = run(*step_1_of(tmp_path, polygons, api), "--verbose", PL_API_KEY=DEMO_KEY)
+def test_the_key_is_nowhere_in_the_workspace(polygons, api, tmp_path, typed):
+    done = typed(*step_1_of(tmp_path, polygons, api), "--verbose", PL_API_KEY=DEMO_KEY)
     assert done.returncode == 2, "--quiet and --verbose exclude each other"
     secret = "api_key="
     command = [part for part in step_1_of(tmp_path, polygons, api) if part != "--quiet"]
@@ -230,34 +259,40 @@ def test_the_key_is_nowhere_in_the_workspace(polygons, api, tmp_path):
         ({"PL_API_KEY": DEMO_KEY}, ("--polygons", "absent.gpkg"), "no polygons at absent.gpkg"),
     ],
 )
-def test_what_step_1_cannot_do_is_one_line_and_leaves_nothing(polygons, api, tmp_path, environment, extra, message):
+def test_what_step_1_cannot_do_is_one_line_and_leaves_nothing(
+    polygons, api, tmp_path, environment, extra, message, typed, monkeypatch
+):
     root = tmp_path / "workspace"
-    done = run(
-        REPOSITORY / step_1_of(root, polygons, api)[0],
-        *step_1_of(root, polygons, api)[1:],
-        *extra,
-        cwd=tmp_path,
-        **environment,
-    )
+    monkeypatch.chdir(tmp_path)
+    done = typed(*step_1_of(root, polygons, api), *extra, **environment)
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not root.exists()
 
 
-def test_a_workspace_that_cannot_be_written_is_told(polygons, api, tmp_path):
+def test_step_1_starts_from_any_folder(polygons, api, tmp_path):
+    script, *words = step_1_of(tmp_path / "workspace", polygons, api)
+    done = run(REPOSITORY / script, *words, cwd=tmp_path, PL_API_KEY="wrong")
+    assert done.returncode == 2
+    assert "refuses the API key (401)" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "workspace").exists()
+
+
+def test_a_workspace_that_cannot_be_written_is_told(polygons, api, tmp_path, typed):
     (tmp_path / "file").touch()
-    done = run(*step_1_of(tmp_path / "file" / "workspace", polygons, api), PL_API_KEY=DEMO_KEY)
+    done = typed(*step_1_of(tmp_path / "file" / "workspace", polygons, api), PL_API_KEY=DEMO_KEY)
     assert done.returncode == 2
     assert f"is no folder: {tmp_path / 'file'} is a file" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_the_same_year_twice_at_once_is_refused(step_1, polygons, api, checkpoint):
+def test_the_same_year_twice_at_once_is_refused(step_1, polygons, api, checkpoint, typed):
     workspace, _ = step_1
     with workspace.year(YEAR).locked():
         for command in (step_1_of(workspace.root, polygons, api), step_3_of(workspace, checkpoint)):
-            done = run(*command, PL_API_KEY=DEMO_KEY)
+            done = typed(*command, PL_API_KEY=DEMO_KEY)
             assert done.returncode == 2
             assert f"error: {YEAR} is being worked on by another process" in done.stderr
 
@@ -286,26 +321,26 @@ def test_step_3_writes_polygons_with_their_attributes(step_3):
     }
 
 
-def test_another_threshold_needs_no_second_inference(step_1, step_3, checkpoint, tmp_path):
+def test_another_threshold_needs_no_second_inference(step_1, step_3, checkpoint, tmp_path, typed):
     workspace, _ = step_1
     probabilities = workspace.year(YEAR).path / "probabilities"
     before = {path: path.stat().st_mtime_ns for path in probabilities.rglob("*.tif")}
     largest = gpd.read_file(step_3[0], layer="mining_polygons")["area"].sum()
-    done = run(*step_3_of(workspace, checkpoint), "--threshold", 0.9, "--force")
+    done = typed(*step_3_of(workspace, checkpoint), "--threshold", 0.9, "--force")
     assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in probabilities.rglob("*.tif")} == before
     assert gpd.read_file(step_3[0], layer="mining_polygons")["area"].sum() < largest
 
 
-def test_smooth_outlines_of_means_in_every_format_need_no_second_inference(step_1, step_3, checkpoint):
+def test_smooth_outlines_of_means_in_every_format_need_no_second_inference(step_1, step_3, checkpoint, typed):
     workspace, _ = step_1
     probabilities = workspace.year(YEAR).path / "probabilities"
     before = {path: path.stat().st_mtime_ns for path in probabilities.rglob("*.tif")}
-    done = run(*step_3_of(workspace, checkpoint), "--threshold", 0.1, "--format", "fgb,parquet", "--force")
+    done = typed(*step_3_of(workspace, checkpoint), "--threshold", 0.1, "--format", "fgb,parquet", "--force")
     assert done.returncode == 0, done.stderr
     exact = gpd.read_file(step_3[0].with_suffix(".fgb"))
     options = ("--threshold", 0.1, "--outline", "smooth", "--overlap", "mean", "--format", "parquet", "--force")
-    done = run(*step_3_of(workspace, checkpoint), *options)
+    done = typed(*step_3_of(workspace, checkpoint), *options)
     assert done.returncode == 0, done.stderr
     assert str(step_3[0].with_suffix(".parquet")) in done.stdout
     smooth = gpd.read_parquet(step_3[0].with_suffix(".parquet"))
@@ -314,11 +349,11 @@ def test_smooth_outlines_of_means_in_every_format_need_no_second_inference(step_
     assert {path: path.stat().st_mtime_ns for path in probabilities.rglob("*.tif")} == before
 
 
-def test_a_run_that_goes_on_ends_with_the_same_polygons(step_1, step_3, checkpoint):
+def test_a_run_that_goes_on_ends_with_the_same_polygons(step_1, step_3, checkpoint, typed):
     workspace, _ = step_1
     probabilities = sorted((workspace.year(YEAR).path / "probabilities").rglob("*.tif"))
     command = (*step_3_of(workspace, checkpoint), "--threshold", 0.1)
-    assert run(*command, "--force").returncode == 0
+    assert typed(*command, "--force").returncode == 0
     whole = [path.read_bytes() for path in (step_3[0], *probabilities)]
     for path in probabilities[::3]:
         path.unlink()
@@ -338,18 +373,15 @@ def test_a_run_that_goes_on_ends_with_the_same_polygons(step_1, step_3, checkpoi
         (("--outline", "round"), "invalid choice: 'round'"),
     ],
 )
-def test_what_step_3_cannot_do_is_one_line(step_1, checkpoint, options, message, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", [str(word) for word in (*step_3_of(step_1[0], checkpoint), *options)])
-    with pytest.raises(SystemExit) as left:
-        cli.run(step_3_script.main, step_3_script.arguments())
-    assert left.value.code == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert len(said.strip().splitlines()) == 1
+def test_what_step_3_cannot_do_is_one_line(step_1, checkpoint, options, message, typed):
+    done = typed(*step_3_of(step_1[0], checkpoint), *options)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_step_3_before_step_1_says_so(step_1, checkpoint):
-    done = run(*step_3_of(step_1[0], checkpoint, year=2017))
+def test_step_3_before_step_1_says_so(step_1, checkpoint, typed):
+    done = typed(*step_3_of(step_1[0], checkpoint, year=2017))
     assert done.returncode == 2
     assert "run segmentation_dataset_generation.py -year=2017 first" in done.stderr
 
@@ -384,10 +416,10 @@ def test_help_does_not_wait_for_torch():
 @pytest.mark.parametrize(
     "extra", [("--fetch", "windows"), ("--discard-quads",), ("--fetch", "windows", "--discard-quads")]
 )
-def test_chips_are_the_same_however_their_quads_are_fetched(step_1, polygons, api, tmp_path, extra):
+def test_chips_are_the_same_however_their_quads_are_fetched(step_1, polygons, api, tmp_path, extra, typed):
     workspace, _ = step_1
     command = (*step_1_of(tmp_path, polygons, api), *extra)
-    done = run(*command, PL_API_KEY=DEMO_KEY)
+    done = typed(*command, PL_API_KEY=DEMO_KEY)
     assert done.returncode == 0, done.stderr
     folder, kept = Workspace(tmp_path).year(YEAR), workspace.year(YEAR)
     made, whole = files_under(folder.path), files_under(kept.path)
@@ -401,6 +433,6 @@ def test_chips_are_the_same_however_their_quads_are_fetched(step_1, polygons, ap
         assert on_disk == 0
     else:
         assert on_disk < 0.5 * sum(path.stat().st_size for path in kept.quads.rglob("*.tif"))
-    again = run(*step_1_of(tmp_path, polygons, "http://127.0.0.1:9"), *extra)
+    again = typed(*step_1_of(tmp_path, polygons, "http://127.0.0.1:9"), *extra)
     assert again.returncode == 0, again.stderr
     assert files_under(folder.path) == made

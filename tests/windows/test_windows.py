@@ -13,7 +13,6 @@ from segmentation.geo.grid import Grid, boxes, quad_name
 from segmentation.imagery.cache import NOT_COVERED
 from segmentation.windows.record import (
     VALID_GROUND,
-    WRITTEN,
     Footprint,
     as_windows,
     full_resolution,
@@ -26,6 +25,7 @@ from segmentation.windows.record import (
     written_fingerprint,
 )
 from segmentation.windows.splits import assign_splits
+from segmentation.windows.statuses import WRITTEN
 
 GRID = Grid()
 

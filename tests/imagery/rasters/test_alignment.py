@@ -138,9 +138,12 @@ def mines_at(rng, side, x, y):
     return [planned, *(shapely.intersection(mine, world) for mine in around)]
 
 
-def alpha_of(rng, side):
-    """Where a window has data: holes of single pixels in small windows, of blocks in large ones."""
-    block = 1 if side == CHIP_PX else side // 128 + 3
+def alpha_of(rng, name, side):
+    """Where a window has data: holes of single pixels across the seams of four quads, of some pixels elsewhere.
+
+    Tens of thousands of single holes take seconds a window to outline.
+    """
+    block = 1 if name == "four quads" else side // 128 + 3
     n = -(-side // block)
     return np.repeat(np.repeat(rng.random((n, n)) < 0.9, block, axis=0), block, axis=1)[:side, :side]
 
@@ -163,7 +166,7 @@ def drawn(tmp_path_factory):
     plan = plan_windows(planned, Grid())
     seen = {}
     for name, col, row, side in plan[["id", "col", "row", "side_px"]].itertuples(index=False):
-        seen[name] = alpha_of(rng, side)
+        seen[name] = alpha_of(rng, name, side)
         paint_seen(folder / "quads", col, row, seen[name])
     return *cut_all(folder, folder / "quads", plan, labels), mines, seen
 

@@ -13,7 +13,7 @@ from segmentation.predict.kept import CHECKPOINT, PRECISION
 from segmentation.predict.outlines.attributes import attribute_polygons
 from segmentation.predict.outlines.join import MEAN, UNION, Rule, join
 from segmentation.predict.outlines.trace import PIXEL, SMOOTH
-from segmentation.predict.predictor import AUTO, PRECISIONS
+from segmentation.predict.precision import AUTO, PRECISIONS
 from segmentation.predict.runs import find_run
 from segmentation.predict.year import Work, plan_year, predict_year
 from segmentation.windows.record import WRITTEN, read_grid, read_windows

@@ -28,7 +28,8 @@ from segmentation.core.workspace import Workspace, write_json
 from segmentation.geo.grid import Grid
 from segmentation.predict.devices import Inference
 from segmentation.predict.outlines.join import Rule
-from segmentation.predict.predictor import BF16, FP32, Predictor
+from segmentation.predict.precision import BF16, FP32
+from segmentation.predict.predictor import Predictor
 from segmentation.predict.runs import CONFIGS, ModelRun
 from segmentation.predict.year import plan_year, predict_year
 
@@ -105,9 +106,10 @@ def model_alone(predictor: Predictor, chips: list[Path], batch: int) -> Callable
     """The model by itself, on a batch that is in memory already, as often as the chips fill it."""
     from mmengine.dataset import pseudo_collate
 
-    data = pseudo_collate([predictor._pipeline({"img_path": str(chip)}) for chip in chips[:batch]])
+    segmentor = predictor.segmentor
+    data = pseudo_collate([segmentor.pipeline({"img_path": str(chip)}) for chip in chips[:batch]])
     times = max(1, len(chips) // batch)
-    return lambda: [predictor.probability(data["inputs"], data["data_samples"]).cpu() for _ in range(times)]
+    return lambda: [segmentor.probability(data["inputs"], data["data_samples"]).cpu() for _ in range(times)]
 
 
 def measure(name: str, device: str, folder: Path, options: argparse.Namespace) -> None:

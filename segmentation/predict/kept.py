@@ -13,7 +13,7 @@ from pathlib import Path
 from segmentation.core.errors import PipelineError
 from segmentation.core.workspace import YearFolder, fingerprint, read_json, write_json
 from segmentation.predict.devices import Inference
-from segmentation.predict.predictor import AUTO, choose_precision, default_device
+from segmentation.predict.precision import AUTO, choose_precision, default_device
 from segmentation.predict.runs import ModelRun
 
 CHECKPOINT, CONFIG, RECIPE, CHIPS, PRECISION = "checkpoint", "config", "recipe", "chips", "precision"

@@ -24,14 +24,15 @@ from scipy import ndimage
 from segmentation.chips.chip import write_chip
 from segmentation.core import cli
 from segmentation.core.process.cores import usable_cores
+from segmentation.core.process.workers import Crew
 from segmentation.core.workspace import Workspace, write_json
 from segmentation.geo.grid import Grid
 from segmentation.predict.devices import Inference
-from segmentation.predict.outlines.join import Rule
+from segmentation.predict.outlines.pieces import Rule
 from segmentation.predict.precision import BF16, FP32
 from segmentation.predict.predictor import Predictor
 from segmentation.predict.runs import CONFIGS, ModelRun
-from segmentation.predict.year import plan_year, predict_year
+from segmentation.predict.year import outline_year, plan_year, predict_missing, write_predicted
 
 YEAR = 2019
 MINE_SHARE = 0.06
@@ -136,7 +137,10 @@ def measure(name: str, device: str, folder: Path, options: argparse.Namespace) -
         # Loading the model and starting processes count: a year pays for them once.
         start = time.perf_counter()
         how = Inference((device,), batch, precision, workers=usable_cores())
-        predict_year(plan_year(windows, year, run, how, restart=True, quiet=True), Rule(), quiet=True)
+        plan = plan_year(windows, year, run, how, restart=True, quiet=True)
+        predicted = predict_missing(plan)
+        with Crew(how.workers) as crew:
+            outline_year(plan, write_predicted(plan, predicted, crew), Rule(), crew, quiet=True)
         through = count / (time.perf_counter() - start)
         ours = pace[f"ours {precision}"]
         print(

@@ -49,7 +49,7 @@ class YearView:
     literature: gpd.GeoDataFrame
 
 
-def arguments() -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.Parser(prog="python -m segmentation.overview", description=__doc__)
     cli.model_options(cli.workspace_options(parser))
@@ -72,7 +72,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "-o", "--output", type=a_new_file, metavar="PNG", help="(default: overview.png in the workspace)"
     )
-    return parser.parse_args()
+    return parser
+
+
+def arguments() -> argparse.Namespace:
+    """What was typed."""
+    return parser().parse_args()
 
 
 def main(options: argparse.Namespace) -> int:

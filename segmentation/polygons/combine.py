@@ -215,7 +215,7 @@ def _check_paths(maus: Path, tang_werner: Path, output: Path, force: bool) -> No
             raise PipelineError(f"{output} is there already: --force replaces it, -o names another file")
 
 
-def arguments() -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.Parser(prog="python -m segmentation.polygons", description="The mining polygons of the literature.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -245,7 +245,12 @@ def arguments() -> argparse.Namespace:
     )
     command.add_argument("--force", action="store_true", help="replace the output if it is there (default: no)")
     command.set_defaults(verbose=False)
-    return parser.parse_args()
+    return parser
+
+
+def arguments() -> argparse.Namespace:
+    """What was typed."""
+    return parser().parse_args()
 
 
 def main(options: argparse.Namespace) -> int:

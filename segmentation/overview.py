@@ -16,6 +16,7 @@ from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 from segmentation.core import cli
 from segmentation.core.arguments import Together, a_new_file, a_path
 from segmentation.core.errors import DamagedFile, PipelineError
+from segmentation.core.figures import pyplot, save_png
 from segmentation.core.provenance import INVENTED, SYNTHETIC, differences, marked, say_differences
 from segmentation.core.workspace import Workspace
 from segmentation.evaluate.draw.pictures import (
@@ -23,8 +24,6 @@ from segmentation.evaluate.draw.pictures import (
     REFERENCE_COLOUR,
     ground_km,
     outline_legend,
-    pyplot,
-    save,
     show_chip,
     show_outlines,
     show_probability,
@@ -157,7 +156,7 @@ def _draw(workspace: Workspace, run: str, views: list[YearView], chosen: list[st
         figure.suptitle(title, fontsize=11)
     legend = outline_legend("literature polygon (label year)")
     figure.legend(handles=legend, loc="outside lower center", ncols=2, frameon=False, fontsize=10)
-    save(figure, output, dpi=110)
+    save_png(figure, output, dpi=110)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from segmentation.predict.year import Plan, outline_year, plan_year, predict_mis
 from segmentation.windows.record import WRITTEN, read_grid, read_windows
 
 
-def arguments() -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.model_options(cli.common_options(cli.Parser(description=__doc__)))
     polygons = parser.add_argument_group("polygons")
@@ -93,7 +93,12 @@ def arguments() -> argparse.Namespace:
     inference.add_argument(
         "--compile", action="store_true", help="compile the model: about a minute once, for long runs (default: no)"
     )
-    return parser.parse_args()
+    return parser
+
+
+def arguments() -> argparse.Namespace:
+    """What was typed."""
+    return parser().parse_args()
 
 
 def main(options: argparse.Namespace) -> int:

@@ -35,7 +35,7 @@ from segmentation.windows.splits import SEED, read_test_ids
 BANDWIDTH_MBIT = 100.0
 
 
-def arguments() -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.common_options(cli.Parser(description=__doc__), cli.years)
     parser.add_argument(
@@ -79,15 +79,21 @@ def arguments() -> argparse.Namespace:
         help="of chips: a fixed stretch of reflectance, or as the published checkpoint knows it (default: %(default)s)",
     )
     parser.add_argument("--seed", type=cli.seed, default=SEED, help="of the random splits (default: %(default)s)")
-    offered = add_options(parser)
-    options = parser.parse_args()
-    check_options(parser, options, offered)
+    add_options(parser)
+    return parser
+
+
+def arguments() -> argparse.Namespace:
+    """What was typed, where it makes sense together."""
+    command = parser()
+    options = command.parse_args()
+    check_options(command, options, add_options(cli.Parser()))
     options.years = sorted(set(options.year))
     options.year = options.years[0]
     if len(options.years) > 1 and not options.plan:
-        parser.error("-year names one year; several take --plan, which fetches nothing, or a loop in the shell")
+        command.error("-year names one year; several take --plan, which fetches nothing, or a loop in the shell")
     if options.bandwidth != BANDWIDTH_MBIT and not options.plan:
-        parser.error("--bandwidth is for --plan")
+        command.error("--bandwidth is for --plan")
     return options
 
 

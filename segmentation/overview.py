@@ -16,6 +16,7 @@ from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 from segmentation.core import cli
 from segmentation.core.arguments import Together, a_new_file, a_path
 from segmentation.core.errors import DamagedFile, PipelineError
+from segmentation.core.figures import pyplot, save_png
 from segmentation.core.provenance import INVENTED, SYNTHETIC, differences, marked, say_differences
 from segmentation.core.workspace import Workspace
 from segmentation.evaluate.draw.pictures import (
@@ -23,8 +24,6 @@ from segmentation.evaluate.draw.pictures import (
     REFERENCE_COLOUR,
     ground_km,
     outline_legend,
-    pyplot,
-    save,
     show_chip,
     show_outlines,
     show_probability,
@@ -49,7 +48,7 @@ class YearView:
     literature: gpd.GeoDataFrame
 
 
-def arguments() -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.Parser(prog="python -m segmentation.overview", description=__doc__)
     cli.model_options(cli.workspace_options(parser))
@@ -72,7 +71,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "-o", "--output", type=a_new_file, metavar="PNG", help="(default: overview.png in the workspace)"
     )
-    return parser.parse_args()
+    return parser
+
+
+def arguments() -> argparse.Namespace:
+    """What was typed."""
+    return parser().parse_args()
 
 
 def main(options: argparse.Namespace) -> int:
@@ -152,7 +156,7 @@ def _draw(workspace: Workspace, run: str, views: list[YearView], chosen: list[st
         figure.suptitle(title, fontsize=11)
     legend = outline_legend("literature polygon (label year)")
     figure.legend(handles=legend, loc="outside lower center", ncols=2, frameon=False, fontsize=10)
-    save(figure, output, dpi=110)
+    save_png(figure, output, dpi=110)
 
 
 if __name__ == "__main__":

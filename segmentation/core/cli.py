@@ -16,9 +16,9 @@ from typing import Any, NoReturn
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from segmentation.core.arguments import Number, WholeNumber, Years, a_folder, a_path, shown
-from segmentation.core.environment import check_projections
 from segmentation.core.errors import PipelineError, full_disk
 from segmentation.core.process.cores import usable_cores
+from segmentation.core.process.environment import check_projections
 from segmentation.core.process.signals import Terminated, sigterm_as_interrupt
 from segmentation.core.process.streams import flush, output_is_gone, prepare_streams, say
 from segmentation.core.workspace import DATA_ROOT, DEMO_ROOT, Workspace

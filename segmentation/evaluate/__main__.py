@@ -34,7 +34,7 @@ from segmentation.windows.record import read_windows
 _CHOSEN_ON = "val"
 
 
-def arguments() -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.Parser(prog="python -m segmentation.evaluate", description=__doc__)
     cli.model_options(cli.common_options(parser))
@@ -75,7 +75,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--countries", type=a_path, metavar="FILE", help="country borders (default: Natural Earth 1:10m)"
     )
-    return parser.parse_args()
+    return parser
+
+
+def arguments() -> argparse.Namespace:
+    """What was typed."""
+    return parser().parse_args()
 
 
 def main(options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from segmentation.core.provenance import SYNTHETIC, marked, with_mark
+from segmentation.core.tables import table_row
 from segmentation.core.workspace import whole_file, write_json
 from segmentation.evaluate.bootstrap import CONFIDENCE, LEAST_GROUPS
 from segmentation.evaluate.estimates import ALL
@@ -19,7 +20,13 @@ from segmentation.geo.geopackage import Layer, write_geopackage
 
 Facts = dict[str, str | int | float]
 _MOST_COUNTRIES = 12
-_WIDTHS = (("precision", 11), ("recall", 8), ("f1", 8), ("iou", 8))
+_OF_SUBSETS = ("precision", "recall", "f1", "iou")
+# The columns of the tables, see ``tables.table_row``.
+_PIXELS = "{:<20}{:>8}  {:<16}{:>16}{:>17}"
+_MEASURE = "{:<20}{:>8}  {}"
+_SIZES = "{:<16}{:>11}{:>8}{:>11}{:>8}{:>12}{:>8}{:>10}{:>11}"
+_SUBSETS = "{:<20}{:>8}{:>8}{:>11}{:>8}{:>8}{:>8}  {}"
+_PROBABILITIES = "{:<20}{:>12}{:>9}{:>9}"
 
 
 def write_judgement(folder: Path, judgement: Judgement, facts: Facts) -> list[Path]:
@@ -114,29 +121,27 @@ class _Figures:
 
 def _say_pixels(of: _Figures) -> None:
     percent = f"{100 * CONFIDENCE:.0f} % interval"
-    print(f"\n{'mine class':<20}{'pixels':>8}  {percent:<16}{'by ground area':>16}{'mean of windows':>17}")
+    print()
+    print(table_row(_PIXELS, "mine class", "pixels", percent, "by ground area", "mean of windows"))
     for name in MEASURES:
-        rest = f"{of.value('ground area', name):>16}{of.value('windows', name):>17}"
-        print(f"{name:<20}{of.value('pixels', name):>8}  {of.spread('pixels', name):<16}{rest}")
+        pixels, spread = of.value("pixels", name), of.spread("pixels", name)
+        print(table_row(_PIXELS, name, pixels, spread, of.value("ground area", name), of.value("windows", name)))
 
 
 def _say_objects(of: _Figures, measures: pd.DataFrame, sizes: pd.DataFrame, facts: Facts) -> None:
     smallest = f", predicted ones of {facts['min_area_m2']:g} m2 or more" if facts["min_area_m2"] else ""
     print(f"\nobjects{smallest}, matched one to one at an IoU of {MATCHING_IOU}")
     for name in ("precision", "recall", "f1"):
-        print(f"{name:<20}{of.value('objects', name):>8}  {of.spread('objects', name)}")
-    print(
-        f"{'ground area':<16}{'reference':>11}{'missed':>8}{'untouched':>11}{'recall':>8}"
-        f"{'predicted':>12}{'false':>8}{'baseless':>10}{'precision':>11}"
-    )
+        print(table_row(_MEASURE, name, of.value("objects", name), of.spread("objects", name)))
+    reference = ("reference", "missed", "untouched")
+    predicted = ("predicted", "false", "baseless")
+    print(table_row(_SIZES, "ground area", *reference, "recall", *predicted, "precision"))
     by_size = measures[measures["by"] == "object size"].set_index(["measure", "subset"])["value"]
-    for row in sizes.to_dict("records"):
-        size = row["size"]
-        print(
-            f"{size:<16}{row['reference']:>11,}{row['missed']:>8,}{row['untouched']:>11,}"
-            f"{_number(by_size['recall', size]):>8}{row['predicted']:>12,}{row['false']:>8,}{row['baseless']:>10,}"
-            f"{_number(by_size['precision', size]):>11}"
-        )
+    for counts in sizes.to_dict("records"):
+        size = counts["size"]
+        recall, precision = _number(by_size["recall", size]), _number(by_size["precision", size])
+        missed, false = [counts[name] for name in reference], [counts[name] for name in predicted]
+        print(table_row(_SIZES, size, *missed, recall, *false, precision))
     print(
         f"on the ground, overlaps once: reference {sizes['reference_km2'].sum():,.2f} km2, "
         f"predicted {sizes['predicted_km2'].sum():,.2f} km2"
@@ -148,10 +153,11 @@ def _say_subsets(measures: pd.DataFrame, by: str) -> None:
     value = rows.set_index(["subset", "measure"])["value"]
     iou = rows[rows["measure"] == "iou"].set_index("subset").sort_values("windows", ascending=False, kind="stable")
     label = {"chip pixel": "chip pixel (grid px)", "country": "country"}[by]
-    print(f"\n{label:<20}{'windows':>8}{'groups':>8}{'precision':>11}{'recall':>8}{'f1':>8}{'iou':>8}  interval of iou")
-    for subset, row in iou.head(_MOST_COUNTRIES).iterrows():
-        values = "".join(f"{_number(value[subset, name]):>{width}}" for name, width in _WIDTHS)
-        print(f"{subset:<20}{row['windows']:>8,}{row['groups']:>8,}{values}  {_spread(row)}")
+    print()
+    print(table_row(_SUBSETS, label, "windows", "groups", *_OF_SUBSETS, "interval of iou"))
+    for subset, its_iou in iou.head(_MOST_COUNTRIES).iterrows():
+        values = [_number(value[subset, name]) for name in _OF_SUBSETS]
+        print(table_row(_SUBSETS, str(subset), its_iou["windows"], its_iou["groups"], *values, _spread(its_iou)))
     if len(iou) > _MOST_COUNTRIES:
         print(f"and {len(iou) - _MOST_COUNTRIES} more in measures.csv")
 
@@ -162,22 +168,23 @@ def _say_threshold(of: _Figures, judgement: Judgement, facts: Facts) -> None:
     if judgement.best is None:
         print(f"no threshold chosen: {facts['chosen_on']}, no mine in them")
         return
-    row = judgement.thresholds.iloc[judgement.best - 1]
+    best = judgement.thresholds.iloc[judgement.best - 1]
     print(
         f"best threshold {as_threshold(judgement.best):.3g}, chosen on {facts['chosen_on']} "
-        f"(f1 {_number(row['chosen_on_f1'])}, iou {_number(row['chosen_on_iou'])}); here it gives"
+        f"(f1 {_number(best['chosen_on_f1'])}, iou {_number(best['chosen_on_iou'])}); here it gives"
     )
     for name in ("precision", "recall", "f1", "iou", "area_ratio"):
-        print(f"{name:<20}{of.value(AT_BEST, name):>8}  {of.spread(AT_BEST, name)}")
+        print(table_row(_MEASURE, name, of.value(AT_BEST, name), of.spread(AT_BEST, name)))
 
 
 def _say_calibration(of: _Figures, table: pd.DataFrame) -> None:
     print(f"\ncalibration: expected error {of.value('pixels', 'calibration_error')}", end="")
     print(f", {of.spread('pixels', 'calibration_error')}")
-    print(f"{'probability':<20}{'pixels':>12}{'said':>9}{'mine':>9}")
-    for row in table.to_dict("records"):
-        said, mine = _number(row["mean_probability"]), _number(row["mine_share"])
-        print(f"{row['from']:.1f} to {row['to']:.1f}{'':<10}{row['pixels']:>12,}{said:>9}{mine:>9}")
+    print(table_row(_PROBABILITIES, "probability", "pixels", "said", "mine"))
+    for of_bin in table.to_dict("records"):
+        bounds = f"{of_bin['from']:.1f} to {of_bin['to']:.1f}"
+        said, mine = _number(of_bin["mean_probability"]), _number(of_bin["mine_share"])
+        print(table_row(_PROBABILITIES, bounds, of_bin["pixels"], said, mine))
 
 
 def _number(value: float) -> str:

@@ -38,7 +38,7 @@ _FROM_FILES = "files"
 _metres = Number(0, 100_000)
 
 
-def arguments() -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.workspace_options(cli.Parser(prog="python -m segmentation.panel", description=__doc__))
     parser.add_argument("-model", "--model", metavar="NAME", help="a model's name, or a part of it that fits one alone")
@@ -90,7 +90,12 @@ def arguments() -> argparse.Namespace:
         metavar="FOLDER",
         help="(default: segmentation/panel/<model run> in the workspace)",
     )
-    return parser.parse_args()
+    return parser
+
+
+def arguments() -> argparse.Namespace:
+    """What was typed."""
+    return parser().parse_args()
 
 
 @no_search_for_cycles()

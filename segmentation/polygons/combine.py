@@ -18,6 +18,7 @@ import shapely
 from segmentation.core import cli
 from segmentation.core.arguments import a_folder, a_new_file, a_path
 from segmentation.core.errors import PipelineError
+from segmentation.core.tables import amount
 from segmentation.core.workspace import DATA_ROOT, Workspace
 from segmentation.geo.areas import area_m2
 from segmentation.geo.countries import assign_countries, read_countries
@@ -172,24 +173,22 @@ def summarise(sources: Sequence[Source], table: gpd.GeoDataFrame) -> str:
     """
     lines = []
     for source in sources:
-        lines += [f"{source.name}: {source.file}", _line("  polygons read", source.areas.read)]
-        lines.append(_line("    geometries repaired", source.areas.repaired))
-        lines += [_line(f"    dropped: {reason}", count) for reason, count in source.areas.dropped.items()]
-        lines.append(_line("  separate areas in them", len(source.parts)))
-    lines.append(_line("merged with others", sum(len(source.parts) for source in sources) - len(table)))
-    lines.append(_line("polygons", len(table)) + _km2(table))
+        lines.append(f"{source.name}: {source.file}")
+        lines.append(amount("  polygons read", source.areas.read))
+        lines.append(amount("    geometries repaired", source.areas.repaired))
+        lines += [amount(f"    dropped: {reason}", count) for reason, count in source.areas.dropped.items()]
+        lines.append(amount("  separate areas in them", len(source.parts)))
+    parts = sum(len(source.parts) for source in sources)
+    lines.append(amount("merged with others", parts - len(table)))
+    lines.append(_with_area("polygons", table))
     for name in (MAUS, TANG_WERNER, BOTH):
-        rows = table[table["source"] == name]
-        lines.append(_line(f"  {name}", len(rows)) + _km2(rows))
+        lines.append(_with_area(f"  {name}", table[table["source"] == name]))
     return "\n".join(lines)
 
 
-def _line(what: str, count: int) -> str:
-    return f"{what:<44}{count:>12,}"
-
-
-def _km2(rows: gpd.GeoDataFrame) -> str:
-    return f"{rows['area'].sum() / 1e6:>16,.1f} km2"
+def _with_area(label: str, rows: gpd.GeoDataFrame) -> str:
+    area_km2 = rows["area"].sum() / 1e6
+    return f"{amount(label, len(rows))}{area_km2:>16,.1f} km2"
 
 
 def _metadata(sources: Sequence[Source], table: gpd.GeoDataFrame) -> dict[str, str]:
@@ -215,7 +214,7 @@ def _check_paths(maus: Path, tang_werner: Path, output: Path, force: bool) -> No
             raise PipelineError(f"{output} is there already: --force replaces it, -o names another file")
 
 
-def arguments() -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.Parser(prog="python -m segmentation.polygons", description="The mining polygons of the literature.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -245,7 +244,12 @@ def arguments() -> argparse.Namespace:
     )
     command.add_argument("--force", action="store_true", help="replace the output if it is there (default: no)")
     command.set_defaults(verbose=False)
-    return parser.parse_args()
+    return parser
+
+
+def arguments() -> argparse.Namespace:
+    """What was typed."""
+    return parser().parse_args()
 
 
 def main(options: argparse.Namespace) -> int:

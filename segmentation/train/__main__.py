@@ -46,7 +46,7 @@ class Start:
     finished: bool = False
 
 
-def arguments() -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.Parser(prog="python -m segmentation.train", description=__doc__)
     parser.add_argument("config", type=a_path, help="an MMSegmentation config, such as those in configs/")
@@ -68,7 +68,12 @@ def arguments() -> argparse.Namespace:
         "--cfg-options", nargs="+", metavar="KEY=VALUE", default=[], help="settings that replace the config's"
     )
     parser.add_argument("--verbose", action="store_true", help="show where an error has happened (default: no)")
-    return parser.parse_args()
+    return parser
+
+
+def arguments() -> argparse.Namespace:
+    """What was typed."""
+    return parser().parse_args()
 
 
 def main(options: argparse.Namespace) -> int:

@@ -12,14 +12,13 @@ import geopandas as gpd
 import numpy as np
 
 from segmentation.chips.mask import IGNORE, MINE
+from segmentation.core.figures import pyplot, save_png
 from segmentation.evaluate.compare import in_processes, read_pair
 from segmentation.evaluate.draw.pictures import (
     PREDICTED_COLOUR,
     REFERENCE_COLOUR,
     ground_km,
     outline_legend,
-    pyplot,
-    save,
     show_chip,
     show_outlines,
     show_probability,
@@ -165,4 +164,4 @@ def _finish(figure: Figure, title: str, path: Path) -> None:
     place = "outside lower center" if figure.get_layout_engine() else "lower center"
     handles = outline_legend("reference", "prediction")
     figure.legend(handles=handles, loc=place, ncols=2, frameon=False, fontsize=10)
-    save(figure, path, dpi=100)
+    save_png(figure, path, dpi=100)

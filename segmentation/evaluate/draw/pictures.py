@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,37 +11,18 @@ import rasterio
 import shapely
 
 from segmentation.chips.chip import read_chip
-from segmentation.core.workspace import whole_file
 from segmentation.geo.grid import mercator_to_lonlat
 from segmentation.imagery.reflectance import NO_DATA as CHIP_NO_DATA
 from segmentation.predict.probability import CERTAIN, NO_DATA, read_probability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
 REFERENCE_COLOUR, PREDICTED_COLOUR = "#ffffff", "#ff7f0e"
 _NOTHING_COLOUR = 0.5
 # Reflectance shown as white; the square root lifts the dark forest without bleaching bright tailings.
 _WHITE = 0.35
-
-
-def pyplot() -> ModuleType:
-    """Matplotlib without a display; imported when something is drawn."""
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    from matplotlib import pyplot as plt
-
-    return plt
-
-
-def save(figure: Figure, path: Path, dpi: int) -> None:
-    """Write a PNG whole, and let go of the figure."""
-    with whole_file(path) as partial:
-        figure.savefig(partial, dpi=dpi, format="png")
-    pyplot().close(figure)
 
 
 def show_chip(axis: Axes, path: Path) -> None:

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from segmentation.core.errors import PipelineError
+from segmentation.predict.loading import first_not_finite, load_model, read_config, reading_pipeline
 from segmentation.predict.precision import AUTO, BF16, FP16, FP32, choose_precision, exact_products
+from segmentation.predict.rewrites import speed_up
 from segmentation.predict.runs import ModelRun
 
 if TYPE_CHECKING:
@@ -56,9 +58,6 @@ class Segmentor:
 
     def __init__(self, run: ModelRun, device: str, precision: str = AUTO, *, compiled: bool = False):
         import torch
-
-        from segmentation.predict.loading import load_model, read_config, reading_pipeline
-        from segmentation.predict.rewrites import speed_up
 
         self._run = run
         self.device = device
@@ -206,8 +205,6 @@ class Segmentor:
 
     def _why_not_finite(self, fact: dict, precision: str) -> str:
         """What to tell of a chip for which the model gives infinity or no number."""
-        from segmentation.predict.loading import first_not_finite
-
         chip = fact.get("img_path", "a chip")
         weights = first_not_finite(self._model.state_dict())
         if weights:

@@ -17,9 +17,8 @@ from segmentation.core.workspace import Workspace, keep_settings
 from segmentation.geo.grid import Grid
 from segmentation.imagery.cost import YearPlan, announce
 from segmentation.imagery.options import add_options, check_options, open_imagery, refuse_mixture
-from segmentation.imagery.planet.mosaics import LABEL_YEAR
 from segmentation.imagery.reflectance import PUBLISHED, STRETCH
-from segmentation.polygons.literature import LiteraturePolygons, read_polygons
+from segmentation.polygons.literature import LABEL_YEAR, LiteraturePolygons, read_polygons
 from segmentation.windows import cautions
 from segmentation.windows.record import (
     as_windows,

@@ -20,6 +20,9 @@ from segmentation.geo.vectors.read import NO_DEGREES, crosses_antimeridian, poly
 from segmentation.geo.vectors.swapped import BELT_DEG, warn_of_swapped
 from segmentation.polygons.names import polygon_names
 
+# The year whose chips the study labels with these polygons.
+LABEL_YEAR = 2019
+
 
 @dataclass(frozen=True)
 class LiteraturePolygons:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,6 @@ from segmentation.evaluate.objects import MATCHING_IOU
 from segmentation.evaluate.pixels import MEASURES
 from segmentation.geo.geopackage import Layer, write_geopackage
 
-Facts = dict[str, str | int | float]
 _MOST_COUNTRIES = 12
 _OF_SUBSETS = ("precision", "recall", "f1", "iou")
 # The columns of the tables, see ``tables.table_row``.
@@ -27,6 +28,50 @@ _MEASURE = "{:<20}{:>8}  {}"
 _SIZES = "{:<16}{:>11}{:>8}{:>11}{:>8}{:>12}{:>8}{:>10}{:>11}"
 _SUBSETS = "{:<20}{:>8}{:>8}{:>11}{:>8}{:>8}{:>8}  {}"
 _PROBABILITIES = "{:<20}{:>12}{:>9}{:>9}"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was evaluated, and how.
+
+    Attributes:
+        run: the model run, ``MODEL_ITER``.
+        year: whose windows.
+        split: which of them.
+        windows: their number.
+        groups: number of groups of windows that overlap.
+        reference: what they were compared with.
+        threshold: least probability of mine, 0 to 1.
+        min_area_m2: smaller predicted objects did not count.
+        chosen_on: the windows on which the best threshold was chosen.
+        bootstrap: replicates.
+        seed: of the bootstrap.
+        synthetic: says that the imagery or the reference is; None where neither is.
+        of_reference: what file the reference is.
+    """
+
+    run: str
+    year: int
+    split: str
+    windows: int
+    groups: int
+    reference: str
+    threshold: float
+    min_area_m2: float
+    chosen_on: str
+    bootstrap: int
+    seed: int
+    synthetic: str | None = None
+    of_reference: Mapping[str, str | int] = field(default_factory=dict)
+
+    def record(self) -> dict[str, str | int | float]:
+        """As they are written down."""
+        record = dict(vars(self))
+        of_reference = record.pop("of_reference")
+        synthetic = record.pop("synthetic")
+        if synthetic:
+            record[SYNTHETIC] = synthetic
+        return record | of_reference
 
 
 def write_judgement(folder: Path, judgement: Judgement, facts: Facts) -> list[Path]:
@@ -48,36 +93,40 @@ def write_judgement(folder: Path, judgement: Judgement, facts: Facts) -> list[Pa
         "calibration": judgement.calibration,
         "windows": pd.DataFrame(judgement.windows.drop(columns="geometry")),
     }
-    written = [folder / "evaluation.json", *(folder / f"{name}.csv" for name in tables), folder / "objects.gpkg"]
-    write_json(written[0], as_json(judgement, facts))
-    for path, table in zip(written[1:-1], tables.values(), strict=True):
+    as_numbers, objects = folder / "evaluation.json", folder / "objects.gpkg"
+    write_json(as_numbers, as_json(judgement, facts))
+    written = [as_numbers]
+    for name, table in tables.items():
+        path = folder / f"{name}.csv"
+        marked_rows = with_mark(table, facts.synthetic)
         with whole_file(path) as partial:
-            marked_rows = with_mark(table, facts.get(SYNTHETIC))
             marked_rows.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
-    layers = [Layer(name, objects, "Polygon") for name, objects in judgement.objects.items()]
-    write_geopackage(written[-1], layers, {name: str(value) for name, value in facts.items()})
-    return written
+        written.append(path)
+    layers = [Layer(name, table, "Polygon") for name, table in judgement.objects.items()]
+    write_geopackage(objects, layers, {name: str(value) for name, value in facts.record().items()})
+    return [*written, objects]
 
 
 def as_json(judgement: Judgement, facts: Facts) -> dict:
     """The judgement as plain numbers and texts; what is not defined is null."""
-    figures = {}
-    for row in judgement.measures.itertuples():
-        place = figures.setdefault(row.unit, {}).setdefault(row.by, {}).setdefault(row.subset, {})
-        place[row.measure] = {"value": row.value, "low": row.low, "high": row.high}
-        place |= {"windows": row.windows, "groups": row.groups}
-    return _plain(
-        facts
-        | {
-            "best_threshold": None if judgement.best is None else as_threshold(judgement.best),
-            "measures": figures,
-            "objects_by_size": judgement.sizes.to_dict("records"),
-            "calibration": judgement.calibration.to_dict("records"),
-        }
-    )
+    figures: dict[str, dict] = {}
+    for row in judgement.measures.to_dict("records"):
+        of_unit = figures.setdefault(row["unit"], {})
+        of_subset = of_unit.setdefault(row["by"], {}).setdefault(row["subset"], {})
+        of_subset[row["measure"]] = {"value": row["value"], "low": row["low"], "high": row["high"]}
+        of_subset |= {"windows": row["windows"], "groups": row["groups"]}
+    content = {
+        **facts.record(),
+        "best_threshold": None if judgement.best is None else as_threshold(judgement.best),
+        "measures": figures,
+        "objects_by_size": judgement.sizes.to_dict("records"),
+        "calibration": judgement.calibration.to_dict("records"),
+    }
+    return {name: _plain(value) for name, value in content.items()}
 
 
 def _plain(value: object) -> object:
+    """A value as JSON knows it, however it is nested."""
     if isinstance(value, dict):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -92,11 +141,11 @@ def _plain(value: object) -> object:
 def say(judgement: Judgement, facts: Facts) -> None:
     """Print the table."""
     of = _Figures(judgement.measures)
-    if facts.get(SYNTHETIC):
-        print(marked("", facts[SYNTHETIC]))
+    if facts.synthetic:
+        print(marked("", facts.synthetic))
     print(
-        f"{facts['run']} on {facts['windows']:,} {facts['split']} windows of {facts['year']} in {facts['groups']:,} "
-        f"independent groups, against {facts['reference']}, threshold {as_threshold(judgement.level):.3g}"
+        f"{facts.run} on {facts.windows:,} {facts.split} windows of {facts.year} in {facts.groups:,} "
+        f"independent groups, against {facts.reference}, threshold {as_threshold(judgement.level):.3g}"
     )
     _say_pixels(of)
     _say_objects(of, judgement.measures, judgement.sizes, facts)
@@ -129,7 +178,7 @@ def _say_pixels(of: _Figures) -> None:
 
 
 def _say_objects(of: _Figures, measures: pd.DataFrame, sizes: pd.DataFrame, facts: Facts) -> None:
-    smallest = f", predicted ones of {facts['min_area_m2']:g} m2 or more" if facts["min_area_m2"] else ""
+    smallest = f", predicted ones of {facts.min_area_m2:g} m2 or more" if facts.min_area_m2 else ""
     print(f"\nobjects{smallest}, matched one to one at an IoU of {MATCHING_IOU}")
     for name in ("precision", "recall", "f1"):
         print(table_row(_MEASURE, name, of.value("objects", name), of.spread("objects", name)))
@@ -166,11 +215,11 @@ def _say_threshold(of: _Figures, judgement: Judgement, facts: Facts) -> None:
     print(f"\naverage precision over all thresholds {of.value('pixels', 'average_precision')}", end="")
     print(f", {of.spread('pixels', 'average_precision')}")
     if judgement.best is None:
-        print(f"no threshold chosen: {facts['chosen_on']}, no mine in them")
+        print(f"no threshold chosen: {facts.chosen_on}, no mine in them")
         return
     best = judgement.thresholds.iloc[judgement.best - 1]
     print(
-        f"best threshold {as_threshold(judgement.best):.3g}, chosen on {facts['chosen_on']} "
+        f"best threshold {as_threshold(judgement.best):.3g}, chosen on {facts.chosen_on} "
         f"(f1 {_number(best['chosen_on_f1'])}, iou {_number(best['chosen_on_iou'])}); here it gives"
     )
     for name in ("precision", "recall", "f1", "iou", "area_ratio"):

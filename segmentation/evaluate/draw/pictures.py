@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +30,8 @@ def show_chip(axis: Axes, path: Path) -> None:
     with rasterio.open(path) as chip:
         bounds = chip.bounds
         scale, offset = np.array(chip.scales[:3]), np.array(chip.offsets[:3])
-    if (scale == 1).all():  # an encoding without reflectance: as bright as it comes
+    if (scale == 1).all():
+        # An encoding without reflectance: as bright as it comes.
         scale = scale * _WHITE / 255
     reflectance = dn * scale[:, None, None] + offset[:, None, None]
     picture = np.sqrt(np.clip(reflectance / _WHITE, 0, 1)).transpose(1, 2, 0)
@@ -54,7 +54,7 @@ def show_probability(axis: Axes, path: Path) -> AxesImage:
     return image
 
 
-def show_outlines(axis: Axes, polygons_3857: np.ndarray, colour: str, width: float, seam: bool = True) -> None:
+def show_outlines(axis: Axes, polygons_3857: np.ndarray, colour: str, width: float, *, seam: bool = True) -> None:
     """Draw the rings of polygons, width in points; the thin dark seam keeps them visible on bright ground."""
     from matplotlib.collections import LineCollection
     from matplotlib.patheffects import withStroke
@@ -86,9 +86,11 @@ def ground_km(square_3857: shapely.Polygon) -> float:
     return (east - west) * float(np.cos(np.radians(latitude_deg))) / 1000
 
 
-def _frame(axis: Axes, extent: Sequence[float]) -> None:
-    axis.set_xlim(extent[:2])
-    axis.set_ylim(extent[2:])
+def _frame(axis: Axes, extent: tuple[float, float, float, float]) -> None:
+    """Show just the extent (left, right, bottom, top), without ticks."""
+    left, right, bottom, top = extent
+    axis.set_xlim(left, right)
+    axis.set_ylim(bottom, top)
     axis.set_aspect("equal")
     axis.set_xticks([])
     axis.set_yticks([])

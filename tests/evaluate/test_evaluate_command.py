@@ -204,7 +204,8 @@ def test_the_screen_shows_figures_and_where_the_files_are(year, evaluated, capsy
 def test_without_validation_windows_no_threshold_is_chosen(tmp_path, capsys):
     workspace, polygons = draw_year(tmp_path, chips=False)
     windows = workspace.year(YEAR).windows
-    gpd.read_file(windows).query("split != 'val'").to_file(windows, layer="windows")
+    left, settings = gpd.read_file(windows).query("split != 'val'"), read_metadata(windows)
+    write_geopackage(windows, [Layer("windows", left, "Polygon")], settings)
     polygons.to_file(tmp_path / "mines.gpkg")
     config, checkpoint = model(tmp_path)
     named = ("--config", config, "--checkpoint", checkpoint, "-iter=8", "--countries", countries(tmp_path))

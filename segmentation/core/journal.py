@@ -14,8 +14,8 @@ from segmentation.core.process.locks import FolderLocks
 from segmentation.core.workspace import make_folder, whole_file
 
 
-class RecordFile:
-    """A JSON array ``[key, value]`` a line; of several lines with a key the last counts.
+class Journal:
+    """Facts by key in a file: a JSON array ``[key, value]`` a line; of several lines with a key the last counts.
 
     Several processes may add to the same file, on several machines too: nothing of what one has added is lost to
     another. ``refresh`` takes in what others have added.

@@ -12,7 +12,7 @@ import numpy as np
 
 from segmentation.core.errors import PipelineError
 from segmentation.core.process.signals import holding_back_signals
-from segmentation.core.process.workers import settle_in
+from segmentation.core.process.workers import init_worker
 from segmentation.predict.predictor import AUTO, Predictor
 from segmentation.predict.runs import ModelRun
 
@@ -93,7 +93,7 @@ def _on_several(chips: Sequence[Path], run: ModelRun, how: Inference) -> Iterato
 
 def _shard(results: Connection, chips: Sequence[Path], run: ModelRun, how: Inference, device: str) -> None:
     """What the process of one device does: send every result, then None, or the text of what went wrong."""
-    settle_in()
+    init_worker()
     workers = max(1, how.workers // len(how.devices))
     try:
         predictor = Predictor(run, device, how.precision, how.compiled)

@@ -41,10 +41,10 @@ def worker_pool(workers: int) -> ProcessPoolExecutor:
     waits for it gets a ``BrokenExecutor``, of which the command lines know what to say.
     """
     context = multiprocessing.get_context("spawn")
-    return _Pool(workers, mp_context=context, initializer=settle_in)
+    return _Pool(workers, mp_context=context, initializer=init_worker)
 
 
-def settle_in() -> None:
+def init_worker() -> None:
     """What a worker process does first."""
     leave_interrupts_to_parent()
     os.environ["GDAL_CACHEMAX"] = _BLOCK_CACHE_MB

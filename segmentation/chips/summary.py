@@ -29,10 +29,10 @@ def summarise(
         chosen_test: whether the polygons to test on were chosen by hand.
     """
     windows, pieces = dataset.windows, footprint.pieces
-    lines = [amount("polygons read", polygons.read)]
-    if polygons.repaired:
-        lines.append(amount("  geometries repaired", polygons.repaired))
-    lines += [amount(f"  dropped: {reason}", count) for reason, count in polygons.dropped.items()]
+    lines = [amount("polygons read", polygons.account.read)]
+    if polygons.account.invalid:
+        lines.append(amount("  geometries repaired", polygons.account.invalid))
+    lines += [amount(f"  dropped: {reason}", count) for reason, count in polygons.account.dropped.items()]
     lines.append(amount("windows planned", len(windows)))
     lines += [amount(f"  {status}", count) for status, count in windows["status"].value_counts().items()]
     lines += _unwritten(windows)

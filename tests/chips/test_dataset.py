@@ -21,6 +21,7 @@ from segmentation.core import cli
 from segmentation.core.errors import PipelineError
 from segmentation.core.workspace import Workspace
 from segmentation.geo.grid import CHIP_PX, Grid
+from segmentation.geo.vectors.clean import Account
 from segmentation.imagery.cache import COVERED, NOT_COVERED, QuadCache, QuadRecord
 from segmentation.imagery.planet.quads import QuadReader
 from segmentation.imagery.planet.source import PlanetImagery
@@ -212,7 +213,7 @@ def test_quads_are_accounted_for(made):
 def test_the_summary_names_what_is_missing(made):
     windows, _, source = made
     everything = windows.reset_index()
-    polygons = LiteraturePolygons(everything, everything, read=7, repaired=0, dropped={"outside 30 N to 30 S": 1})
+    polygons = LiteraturePolygons(everything, everything, Account(read=7, dropped={"outside 30 N to 30 S": 1}))
     train = BandSums(4, np.array([40, 80]), np.array([400, 1700]))
     text = summarise(polygons, Dataset(everything, train, everything[:0]), source.footprint(as_windows(everything)))
     for line in (
@@ -229,7 +230,7 @@ def test_the_summary_names_what_is_missing(made):
 def test_the_summary_says_how_far_the_splits_are_from_their_shares(made):
     windows, _, source = made
     lopsided = windows.reset_index().assign(split="test")
-    polygons = LiteraturePolygons(lopsided, lopsided, read=6, repaired=0, dropped={})
+    polygons = LiteraturePolygons(lopsided, lopsided, Account(read=6))
     footprint = source.footprint(as_windows(lopsided))
     text = summarise(polygons, Dataset(lopsided, None, lopsided[:0]), footprint)
     assert "train 0 (0.0%, meant 80%), val 0 (0.0%, meant 10%), test 4 (100.0%, meant 10%)" in text

@@ -21,14 +21,8 @@ from segmentation.imagery.planet.mosaics import LABEL_YEAR
 from segmentation.imagery.reflectance import PUBLISHED, STRETCH
 from segmentation.polygons.literature import LiteraturePolygons, read_polygons
 from segmentation.windows import cautions
-from segmentation.windows.record import (
-    as_windows,
-    full_resolution,
-    keep_former_splits,
-    plan_windows,
-    splits_fingerprint,
-    write_windows,
-)
+from segmentation.windows.plan import as_windows, full_resolution, keep_former_splits, plan_windows, splits_fingerprint
+from segmentation.windows.record import write_windows
 from segmentation.windows.splits import SEED, read_test_ids
 
 # Fast Ethernet, what many a network gives one machine.

@@ -25,7 +25,8 @@ from segmentation.geo.grid import CRS, QUAD_PX, Windows
 from segmentation.imagery.planet.quads import reading_order
 from segmentation.imagery.reflectance import STRETCH
 from segmentation.imagery.source import ImagerySource, Prepared
-from segmentation.windows.record import TOO_LITTLE_DATA, as_windows, read_windows
+from segmentation.windows.plan import as_windows
+from segmentation.windows.record import TOO_LITTLE_DATA, read_windows
 
 log = logging.getLogger(__name__)
 

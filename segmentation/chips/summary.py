@@ -11,7 +11,8 @@ from segmentation.core.tables import amount
 from segmentation.core.workspace import SPLITS
 from segmentation.imagery.cache import FAILED, NOT_COVERED
 from segmentation.polygons.literature import LiteraturePolygons
-from segmentation.windows.record import WRITTEN, Footprint, as_windows
+from segmentation.windows.plan import as_windows
+from segmentation.windows.record import WRITTEN, Footprint
 from segmentation.windows.splits import far_from_shares, leakage_m2
 
 _NAMED = 12

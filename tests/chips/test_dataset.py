@@ -26,7 +26,8 @@ from segmentation.imagery.cache import COVERED, NOT_COVERED, QuadCache, QuadReco
 from segmentation.imagery.planet.quads import QuadReader
 from segmentation.imagery.planet.source import PlanetImagery
 from segmentation.polygons.literature import LiteraturePolygons
-from segmentation.windows.record import TOO_LITTLE_DATA, WRITTEN, as_windows, plan_windows
+from segmentation.windows.plan import as_windows, plan_windows
+from segmentation.windows.record import TOO_LITTLE_DATA, WRITTEN
 
 GRID = Grid()
 MOSAIC = "planet_medres_normalized_analytic_2019-06_2019-11_mosaic"

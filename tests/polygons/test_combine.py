@@ -21,7 +21,7 @@ from segmentation.geo.geopackage import read_metadata
 from segmentation.geo.grid import Grid
 from segmentation.polygons.combine import BOTH, COLUMNS, MAUS, TANG_WERNER, combine, main, read_published
 from segmentation.polygons.literature import read_polygons
-from segmentation.windows.record import plan_windows
+from segmentation.windows.plan import plan_windows
 
 
 def square(x, y, side=0.01):

@@ -15,7 +15,7 @@ from shapely import affinity
 from segmentation.core.errors import PipelineError
 from segmentation.geo.grid import Grid
 from segmentation.polygons.literature import read_polygons
-from segmentation.windows.record import plan_windows
+from segmentation.windows.plan import plan_windows
 
 PIT = shapely.box(10, 5, 10.02, 5.01)
 DUMP = shapely.Point(-60, -10).buffer(0.01)

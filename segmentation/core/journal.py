@@ -30,7 +30,8 @@ class Journal:
         self._lock = Lock()
         self._locks = FolderLocks(path.parent)
         # How much of which file has been read; another process may replace it by a tidy one.
-        self._read_bytes, self._file_id = 0, None
+        self._read_bytes = 0
+        self._file_id: int | None = None
         self._read_on()
 
     def __contains__(self, key: str) -> bool:

@@ -23,7 +23,12 @@ def projected(shapes: np.ndarray, to: pyproj.Transformer) -> np.ndarray:
         shapes: (n,) geometries in the transformer's source CRS, x before y.
         to: made with ``always_xy``.
     """
-    return shapely.transform(shapes, lambda xy: np.column_stack(to.transform(*xy.T.copy(), inplace=True)))
+
+    def project(xy: np.ndarray) -> np.ndarray:
+        x, y = xy.T.copy()
+        return np.column_stack(to.transform(x, y, inplace=True))
+
+    return shapely.transform(shapes, project)
 
 
 def areal(geometries: np.ndarray) -> np.ndarray:

@@ -285,7 +285,7 @@ def test_a_mask_that_was_lost_is_drawn_again(made, cached, tmp_path):
     """People delete ann_dir to have it made anew."""
     row = made[0].loc["pit"]
     job = CutJob(
-        position=0,
+        window_id="pit",
         col=int(row["col"]),
         row=int(row["row"]),
         side_px=512,

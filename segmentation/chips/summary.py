@@ -11,7 +11,8 @@ from segmentation.core.tables import amount
 from segmentation.core.workspace import SPLITS
 from segmentation.imagery.cache import FAILED, NOT_COVERED
 from segmentation.polygons.literature import LiteraturePolygons
-from segmentation.windows.record import WRITTEN, Footprint, as_windows
+from segmentation.windows.plan import as_windows
+from segmentation.windows.record import WRITTEN, Footprint
 from segmentation.windows.splits import far_from_shares, leakage_m2
 
 _NAMED = 12
@@ -29,10 +30,10 @@ def summarise(
         chosen_test: whether the polygons to test on were chosen by hand.
     """
     windows, pieces = dataset.windows, footprint.pieces
-    lines = [amount("polygons read", polygons.read)]
-    if polygons.repaired:
-        lines.append(amount("  geometries repaired", polygons.repaired))
-    lines += [amount(f"  dropped: {reason}", count) for reason, count in polygons.dropped.items()]
+    lines = [amount("polygons read", polygons.account.read)]
+    if polygons.account.invalid:
+        lines.append(amount("  geometries repaired", polygons.account.invalid))
+    lines += [amount(f"  dropped: {reason}", count) for reason, count in polygons.account.dropped.items()]
     lines.append(amount("windows planned", len(windows)))
     lines += [amount(f"  {status}", count) for status, count in windows["status"].value_counts().items()]
     lines += _unwritten(windows)

@@ -14,8 +14,9 @@ import shapely
 from segmentation.core.errors import PipelineError
 from segmentation.core.workspace import YearFolder, fingerprint
 from segmentation.geo.grid import CRS
-from segmentation.geo.vectors.files import VectorName, find_vector
-from segmentation.geo.vectors.read import Account, clean, read_vector
+from segmentation.geo.vectors.clean import Account, clean
+from segmentation.geo.vectors.files import VectorName, existing_vector
+from segmentation.geo.vectors.read import read_vector
 from segmentation.geo.vectors.swapped import warn_of_swapped
 from segmentation.predict.kept import CHECKPOINT, read_kept
 from segmentation.predict.runs import ModelRun
@@ -86,14 +87,13 @@ def read_reference(path: Path) -> Reference:
         PipelineError: no such file, not a vector file, several layers with polygons, no usable CRS, or no polygon in
             it.
     """
-    name = find_vector(path)
-    if name is None:
-        raise PipelineError(f"no polygons at {path}: no such file")
-    areas, account = clean(read_vector(path, columns=()))
-    if areas.empty:
-        raise PipelineError(f"{path} holds no polygon ({account.read} rows read); --reference needs mining polygons")
-    warn_of_swapped(areas.geometry, path)
-    return Reference(name, areas.geometry.to_crs(CRS).to_numpy(), account)
+    areas = clean(read_vector(path, columns=())).without_wrapped()
+    polygons = areas.frame.geometry
+    if polygons.empty:
+        read = areas.account.read
+        raise PipelineError(f"{path} holds no polygon ({read} rows read); --reference needs mining polygons")
+    warn_of_swapped(polygons, path)
+    return Reference(existing_vector(path), polygons.to_crs(CRS).to_numpy(), areas.account)
 
 
 def written_windows(windows: gpd.GeoDataFrame, split: str) -> gpd.GeoDataFrame:

@@ -50,8 +50,8 @@ def announce(polygons: LiteraturePolygons, plans: Sequence[YearPlan], max_rps: f
     windows, left = sum(len(plan.left) for plan in plans), sum(int(plan.left.sum()) for plan in plans)
     megabytes = forecast.piece_bytes / 1e6
     rows = _by_year(plans, max_rps, bandwidth_mbit) if len(plans) > 1 else []
-    rows += [amount("polygons read", polygons.read)]
-    rows += [amount(f"  dropped: {reason}", count) for reason, count in polygons.dropped.items()]
+    rows += [amount("polygons read", polygons.account.read)]
+    rows += [amount(f"  dropped: {reason}", count) for reason, count in polygons.account.dropped.items()]
     rows.append(amount("windows", windows))
     rows += _by_pixel_size(plans)
     rows += [amount("  finished before", windows - left)] if left < windows else []

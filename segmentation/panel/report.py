@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from segmentation.core.tables import table_row
-from segmentation.geo.vectors.read import Account
+from segmentation.geo.vectors.clean import Account
 from segmentation.panel.history import LEAST_SHARE, History
 from segmentation.panel.inputs import YearInput
 from segmentation.panel.observed import Observed, observed_share

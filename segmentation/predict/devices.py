@@ -12,7 +12,7 @@ import numpy as np
 
 from segmentation.core.errors import PipelineError
 from segmentation.core.process.signals import holding_back_signals
-from segmentation.core.process.workers import settle_in
+from segmentation.core.process.workers import init_worker
 from segmentation.predict.precision import AUTO
 from segmentation.predict.predictor import Predictor
 from segmentation.predict.runs import ModelRun
@@ -128,7 +128,7 @@ def _receive(reader: Connection, device: str) -> _Levels | _Done:
 
 def _predict_share(results: Connection, chips: Sequence[Path], run: ModelRun, how: Inference, device: str) -> None:
     """What the process of one device does: predict its share of the chips and send the levels."""
-    settle_in()
+    init_worker()
     workers = max(1, how.workers // len(how.devices))
     try:
         predictor = Predictor(run, device, how.precision, compiled=how.compiled)

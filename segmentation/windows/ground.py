@@ -7,7 +7,7 @@ import shapely
 from rasterio import Affine
 from rasterio.features import rasterize, shapes, sieve
 
-from segmentation.geo.vectors.read import polygonal
+from segmentation.geo.areas import polygonal
 
 # A simplified outline covers the valid pixels' area to this share of it...
 TOLERANCE = 0.001

@@ -7,7 +7,8 @@ import shapely
 
 from segmentation.geo.grid import Grid, lonlat_to_mercator
 from segmentation.windows import cautions
-from segmentation.windows.record import TOO_LITTLE_DATA, WRITTEN, full_resolution, plan_windows
+from segmentation.windows.plan import full_resolution, plan_windows
+from segmentation.windows.record import TOO_LITTLE_DATA, WRITTEN
 
 GRID = Grid()
 WEST, SOUTH = lonlat_to_mercator(-60.0, -3.5)

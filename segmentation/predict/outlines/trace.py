@@ -15,7 +15,7 @@ from rasterio import Affine
 from rasterio.features import shapes
 from scipy import ndimage
 
-from segmentation.geo.vectors.read import polygonal
+from segmentation.geo.areas import polygonal
 from segmentation.predict.probability import CERTAIN, NO_DATA, spread
 
 PIXEL, SMOOTH = "pixel", "smooth"

@@ -45,7 +45,7 @@ def _computes_in_bf16(gpu: str) -> bool:
 
     number = torch.device(gpu).index or 0
     if number >= torch.cuda.device_count():
-        return False  # loading the model there says so
+        return False  # it is refused elsewhere
     with torch.cuda.device(number):
         return torch.cuda.is_bf16_supported(including_emulation=False)
 

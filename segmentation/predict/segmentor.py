@@ -61,6 +61,7 @@ class Segmentor:
 
         self._run = run
         self.device = device
+        _require_device(device, run)
         self.precision = choose_precision(precision, [device])
         # MMSegmentation prints what it loads, and warns of what SegFormer does without.
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
@@ -217,6 +218,24 @@ class Segmentor:
         return (
             f"no finite probabilities for {chip} in {precision} from {self._run.checkpoint}, whose weights are finite; "
             "take another checkpoint"
+        )
+
+
+def _require_device(device: str, run: ModelRun) -> None:
+    """Refuse a GPU that is not there, before MMSegmentation takes its seconds to load.
+
+    Raises:
+        PipelineError: torch finds no such GPU.
+    """
+    import torch
+
+    if not device.startswith("cuda"):
+        return
+    number, count = torch.device(device).index or 0, torch.cuda.device_count()
+    if number >= count:
+        raise PipelineError(
+            f"cannot load {run.checkpoint} on {device}: torch finds {count or 'no'} {'GPU' if count == 1 else 'GPUs'} "
+            "here; choose another with --devices"
         )
 
 

@@ -135,6 +135,9 @@ def read_grid(path: Path) -> Grid:
     """The pixel grid on which the windows of a ``windows.gpkg`` lie.
 
     Raises:
-        PipelineError: the file cannot be read.
+        PipelineError: the file cannot be read, or does not say its grid.
     """
-    return Grid(int(read_metadata(path)["level"]))
+    level = read_metadata(path).get("level", "")
+    if not level.isdecimal():
+        raise PipelineError(f"{path} does not say on which grid its windows lie: run step 1 of that year again")
+    return Grid(int(level))

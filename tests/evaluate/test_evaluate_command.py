@@ -1,13 +1,14 @@
 """``python -m segmentation.evaluate`` on a small drawn year."""
 
 import json
+import shutil
 import sys
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.evaluations import RUN, YEAR, countries, draw_year, model
+from helpers.evaluations import GRID, RUN, YEAR, countries, draw_year, model
 from matplotlib.image import imread
 from sklearn import metrics
 
@@ -19,6 +20,7 @@ from segmentation.evaluate.draw.gallery import best_median_worst
 from segmentation.evaluate.judgement import chip_pixel_classes
 from segmentation.geo.geopackage import Layer, read_metadata, write_geopackage
 from segmentation.predict.probability import NO_DATA, read_probability
+from segmentation.windows.record import read_grid
 
 FILES = {
     "calibration.csv",
@@ -213,6 +215,15 @@ def test_without_validation_windows_no_threshold_is_chosen(tmp_path, capsys):
     assert "no threshold chosen: no val windows" in capsys.readouterr().out
     written = workspace.year(YEAR).evaluation(RUN, "test_mines") / "evaluation.json"
     assert json.loads(written.read_text())["best_threshold"] is None
+
+
+def test_windows_that_do_not_say_their_grid_are_told(year, tmp_path):
+    workspace, _, _ = year
+    shutil.copy(workspace.year(YEAR).windows, tmp_path / "windows.gpkg")
+    assert read_grid(tmp_path / "windows.gpkg") == GRID
+    gpd.read_file(tmp_path / "windows.gpkg").to_file(tmp_path / "windows.gpkg", layer="windows")
+    with pytest.raises(PipelineError, match=r"windows.gpkg does not say on which grid .* run step 1"):
+        read_grid(tmp_path / "windows.gpkg")
 
 
 def test_neither_config_nor_checkpoint_is_needed(year, evaluated, tmp_path):

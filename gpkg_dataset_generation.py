@@ -4,6 +4,7 @@ import argparse
 
 from segmentation.core import cli
 from segmentation.core.arguments import a_path
+from segmentation.core.process.workers import Crew
 from segmentation.geo.areas import area_m2
 from segmentation.geo.countries import read_countries
 from segmentation.geo.formats import FORMATS, GPKG, choose_formats, write_polygons
@@ -11,11 +12,12 @@ from segmentation.geo.geopackage import Layer, read_metadata
 from segmentation.predict.devices import Inference
 from segmentation.predict.kept import CHECKPOINT, PRECISION
 from segmentation.predict.outlines.attributes import attribute_polygons
-from segmentation.predict.outlines.join import MEAN, UNION, Rule, join
+from segmentation.predict.outlines.join import join
+from segmentation.predict.outlines.pieces import MEAN, UNION, Rule
 from segmentation.predict.outlines.trace import PIXEL, SMOOTH
-from segmentation.predict.predictor import AUTO, PRECISIONS
+from segmentation.predict.precision import AUTO, PRECISIONS
 from segmentation.predict.runs import find_run
-from segmentation.predict.year import Work, plan_year, predict_year
+from segmentation.predict.year import Plan, outline_year, plan_year, predict_missing, write_predicted
 from segmentation.windows.record import read_grid, read_windows
 from segmentation.windows.statuses import WRITTEN
 
@@ -107,37 +109,47 @@ def main(options: argparse.Namespace) -> int:
     windows, grid = read_windows(folder.windows, options.year), read_grid(folder.windows)
     countries = read_countries(options.countries)
     rule = Rule(options.threshold, options.outline, options.overlap)
-    how = Inference(options.devices, options.batch_size, options.precision, options.compile, options.workers)
+    how = Inference(
+        devices=options.devices,
+        batch_size=options.batch_size,
+        precision=options.precision,
+        compiled=options.compile,
+        workers=options.workers,
+    )
 
     with folder.locked():
-        work = plan_year(windows, folder, run, how, restart=options.restart, quiet=options.quiet)
-        metadata = read_metadata(folder.windows) | _made_with(work, rule, options)
+        plan = plan_year(windows, folder, run, how, restart=options.restart, quiet=options.quiet)
+        metadata = read_metadata(folder.windows) | _made_with(plan, rule, options)
         target = folder.predicted(run.name, options.suffix)
         formats = choose_formats(target, metadata, options.format, force=options.force)
-        pieces = predict_year(work, rule, options.quiet)
-        polygons = join(pieces, grid, options.keep_holes)
+
+        predicted = predict_missing(plan)
+        with Crew(how.workers) as crew:
+            written = write_predicted(plan, predicted, crew)
+            pieces = outline_year(plan, written, rule, crew, quiet=options.quiet)
+        polygons = join(pieces, grid, keep_holes=options.keep_holes)
         polygons = polygons[area_m2(polygons.geometry) >= options.min_area]
         table = attribute_polygons(polygons, options.year, countries)
         layer = Layer("mining_polygons", table, "Polygon", style="mining_polygons")
-        written = write_polygons(target, layer, metadata, formats)
+        files = write_polygons(target, layer, metadata, formats)
 
     chips = (windows["status"] == WRITTEN).sum()
     print(f"{options.year}: {chips:,} windows predicted with {run.name} at a threshold of {options.threshold}")
     print(
         f"{len(table):,} mining polygons, {table['area'].sum() / 1e6:,.2f} km2, {table['iso_a3'].nunique()} countries"
     )
-    for path in written:
+    for path in files:
         print(f"{'open in QGIS: ' if path.suffix == '.gpkg' else '              '}{path}")
     return cli.DONE
 
 
-def _made_with(work: Work, rule: Rule, options: argparse.Namespace) -> dict[str, str]:
+def _made_with(plan: Plan, rule: Rule, options: argparse.Namespace) -> dict[str, str]:
     """What the polygons depend on, for their metadata."""
     return {
-        "model": work.run.config.stem,
-        "iteration": work.run.label,
-        "checkpoint sha256": work.made_from.get(CHECKPOINT, ""),
-        "precision": work.made_from.get(PRECISION, ""),
+        "model": plan.run.config.stem,
+        "iteration": plan.run.label,
+        "checkpoint sha256": plan.made_from.get(CHECKPOINT, ""),
+        "precision": plan.made_from.get(PRECISION, ""),
         "threshold": str(rule.threshold),
         "outline": rule.outline,
         "overlapping windows": rule.overlap,

@@ -17,18 +17,11 @@ from segmentation.core.workspace import Workspace, keep_settings
 from segmentation.geo.grid import Grid
 from segmentation.imagery.cost import YearPlan, announce
 from segmentation.imagery.options import add_options, check_options, open_imagery, refuse_mixture
-from segmentation.imagery.planet.mosaics import LABEL_YEAR
 from segmentation.imagery.reflectance import PUBLISHED, STRETCH
-from segmentation.polygons.literature import LiteraturePolygons, read_polygons
+from segmentation.polygons.literature import LABEL_YEAR, LiteraturePolygons, read_polygons
 from segmentation.windows import cautions
-from segmentation.windows.record import (
-    as_windows,
-    full_resolution,
-    keep_former_splits,
-    plan_windows,
-    splits_fingerprint,
-    write_windows,
-)
+from segmentation.windows.plan import as_windows, full_resolution, keep_former_splits, plan_windows, splits_fingerprint
+from segmentation.windows.record import write_windows
 from segmentation.windows.splits import SEED, read_test_ids
 
 # Fast Ethernet, what many a network gives one machine.
@@ -100,34 +93,29 @@ def arguments() -> argparse.Namespace:
 def main(options: argparse.Namespace) -> int:
     """Polygons to windows, windows to imagery, imagery to chips and masks."""
     if options.plan:
-        return say_plan(options)
+        return announce_years(options)
     workspace = cli.workspace(options)
     folder = workspace.year(options.year)
     with open_imagery(options, workspace) as source:
-        grid = source.grid
-        polygons, plan = planned(options, workspace, grid)
+        polygons, plan = plan_around_polygons(options, workspace, source.grid)
         labels = polygons.all if options.year == options.label_year else None
-        made_from = {
+        recipe = {
             "polygons": polygons.fingerprint,
             "masks": labels is not None,
             "splits": splits_fingerprint(plan),
             "encoding": options.encoding,
         }
-        cut_as = {
-            "encoding": options.encoding,
-            "large windows": "full resolution" if options.native else "resampled",
-        }
-
-        refuse_mixture(workspace, options.year, source.settings() | made_from)
-        source.connect(as_windows(plan[uncut(plan, folder, labels is not None)]))
+        refuse_mixture(workspace, options.year, source.settings() | recipe)
+        source.connect(as_windows(plan[uncut(plan, folder, masks=labels is not None)]))
         with folder.locked():
-            made_from |= source.settings()
-            keep_settings(folder.settings, made_from, "the dataset", empty=not folder.holds_chips())
-            dataset = cut_windows(plan, source, folder, labels, options.workers, options.encoding, options.quiet)
-            footprint = source.footprint(as_windows(plan))
-            write_windows(
-                folder.windows, dataset.windows, footprint, grid, source.settings() | cut_as, ground=dataset.ground
+            # Once connected, a source knows its mosaic.
+            keep_settings(folder.settings, recipe | source.settings(), "the dataset", empty=not folder.holds_chips())
+            dataset = cut_windows(
+                plan, source, folder, labels, options.workers, encoding=options.encoding, quiet=options.quiet
             )
+            footprint = source.footprint(as_windows(plan))
+            settings = source.settings() | cut_as(options)
+            write_windows(folder.windows, dataset.windows, footprint, source.grid, settings, ground=dataset.ground)
 
     print(marked(f"{options.year}: {source.settings()['mosaic']}", source.settings().get(SYNTHETIC)))
     print(summarise(polygons, dataset, footprint, chosen_test=options.test_ids is not None))
@@ -135,47 +123,56 @@ def main(options: argparse.Namespace) -> int:
         sent, received_mb = source.traffic.requests, source.traffic.received_bytes / 1e6
         print(f"{sent:,} requests sent, {received_mb:,.1f} MB of {footprint.unit}s received")
     print(f"chips in {folder.path / 'img_dir'}, windows in {folder.windows}")
-    warn(cautions.of_plan(plan, grid) + cautions.of_polygons(polygons.all) + cautions.of_labels(dataset.windows))
-    if failures(dataset.windows):
-        print(
-            f"error: {failures(dataset.windows)} windows lost to failed downloads; run the same command again",
-            file=sys.stderr,
-        )
+    warn(cautions.of_plan(plan, source.grid))
+    warn(cautions.of_polygons(polygons.all))
+    warn(cautions.of_labels(dataset.windows))
+    lost = failures(dataset.windows)
+    if lost:
+        print(f"error: {lost} windows lost to failed downloads; run the same command again", file=sys.stderr)
         return cli.INCOMPLETE
     return cli.DONE
 
 
-def say_plan(options: argparse.Namespace) -> int:
-    """Say what the years would take, and fetch nothing."""
-    workspace = cli.workspace(options)
-    years, polygons = [], None
-    for year in options.years:
-        options.year = year
-        with open_imagery(options, workspace) as source:
-            if polygons is None:
-                # The same for all years, whose imagery is of the same kind.
-                polygons, plan = planned(options, workspace, source.grid)
-                told = cautions.of_plan(plan, source.grid) + cautions.of_polygons(polygons.all)
-            left = uncut(plan, workspace.year(year), masks=year == options.label_year)
-            forecast = source.forecast(as_windows(plan), left)
-            years.append(YearPlan(year, plan["side_px"].to_numpy(), source.grid.pixel_m, left, forecast))
-    if options.label_year in options.years:
-        told += cautions.of_labels_to_be(plan, polygons.all)
-    print(announce(polygons, years, options.max_rps, options.bandwidth))
-    warn(told)
-    return cli.DONE
-
-
-def planned(
+def plan_around_polygons(
     options: argparse.Namespace, workspace: Workspace, grid: Grid
 ) -> tuple[LiteraturePolygons, gpd.GeoDataFrame]:
-    """The polygons, and the windows around them."""
+    """The polygons, and the plan of the windows around them."""
     polygons = read_polygons(options.polygons or workspace.polygons)
-    test_ids = read_test_ids(options.test_ids, polygons.in_belt["id"])
+    test_ids = read_test_ids(options.test_ids, polygons.in_belt["id"].to_numpy())
     plan = plan_windows(polygons.in_belt, grid, test_ids, options.seed)
     if options.native:
         plan = full_resolution(plan, grid)
     return polygons, keep_former_splits(plan, workspace.recorded("splits"), test_ids, options.seed)
+
+
+def cut_as(options: argparse.Namespace) -> dict[str, str]:
+    """How windows become chips, for the record."""
+    return {
+        "encoding": options.encoding,
+        "large windows": "full resolution" if options.native else "resampled",
+    }
+
+
+def announce_years(options: argparse.Namespace) -> int:
+    """Say what the years would take, and fetch nothing."""
+    workspace = cli.workspace(options)
+    planned = None
+    years = []
+    for year in options.years:
+        options.year = year
+        with open_imagery(options, workspace) as source:
+            # The plan is the same for all years, whose imagery is of the same kind.
+            planned = planned or plan_around_polygons(options, workspace, source.grid)
+            polygons, plan = planned
+            left = uncut(plan, workspace.year(year), masks=year == options.label_year)
+            forecast = source.forecast(as_windows(plan), left)
+            years.append(YearPlan(year, plan["side_px"].to_numpy(), source.grid.pixel_m, left, forecast))
+    print(announce(polygons, years, options.max_rps, options.bandwidth))
+    warn(cautions.of_plan(plan, source.grid))
+    warn(cautions.of_polygons(polygons.all))
+    if options.label_year in options.years:
+        warn(cautions.of_labels_to_be(plan, polygons.all))
+    return cli.DONE
 
 
 def warn(told: Iterable[str]) -> None:

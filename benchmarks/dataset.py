@@ -34,7 +34,8 @@ from segmentation.geo.geotiffs import block_extents
 from segmentation.geo.grid import CRS, QUAD_PX, Grid
 from segmentation.imagery.cache import COVERED, QuadCache, QuadRecord
 from segmentation.imagery.planet.source import PlanetImagery
-from segmentation.windows.record import as_windows, plan_windows, quads_by_window
+from segmentation.windows.plan import as_windows, plan_windows
+from segmentation.windows.record import quads_by_window
 
 GRID = Grid()
 X, Y = 717, 989

@@ -24,13 +24,15 @@ from scipy import ndimage
 from segmentation.chips.chip import write_chip
 from segmentation.core import cli
 from segmentation.core.process.cores import usable_cores
+from segmentation.core.process.workers import Crew
 from segmentation.core.workspace import Workspace, write_json
 from segmentation.geo.grid import Grid
 from segmentation.predict.devices import Inference
-from segmentation.predict.outlines.join import Rule
-from segmentation.predict.predictor import BF16, FP32, Predictor
+from segmentation.predict.outlines.pieces import Rule
+from segmentation.predict.precision import BF16, FP32
+from segmentation.predict.predictor import Predictor
 from segmentation.predict.runs import CONFIGS, ModelRun
-from segmentation.predict.year import plan_year, predict_year
+from segmentation.predict.year import outline_year, plan_year, predict_missing, write_predicted
 
 YEAR = 2019
 MINE_SHARE = 0.06
@@ -105,9 +107,10 @@ def model_alone(predictor: Predictor, chips: list[Path], batch: int) -> Callable
     """The model by itself, on a batch that is in memory already, as often as the chips fill it."""
     from mmengine.dataset import pseudo_collate
 
-    data = pseudo_collate([predictor._pipeline({"img_path": str(chip)}) for chip in chips[:batch]])
+    segmentor = predictor.segmentor
+    data = pseudo_collate([segmentor.pipeline({"img_path": str(chip)}) for chip in chips[:batch]])
     times = max(1, len(chips) // batch)
-    return lambda: [predictor.probability(data["inputs"], data["data_samples"]).cpu() for _ in range(times)]
+    return lambda: [segmentor.probability(data["inputs"], data["data_samples"]).cpu() for _ in range(times)]
 
 
 def measure(name: str, device: str, folder: Path, options: argparse.Namespace) -> None:
@@ -134,7 +137,10 @@ def measure(name: str, device: str, folder: Path, options: argparse.Namespace) -
         # Loading the model and starting processes count: a year pays for them once.
         start = time.perf_counter()
         how = Inference((device,), batch, precision, workers=usable_cores())
-        predict_year(plan_year(windows, year, run, how, restart=True, quiet=True), Rule(), quiet=True)
+        plan = plan_year(windows, year, run, how, restart=True, quiet=True)
+        predicted = predict_missing(plan)
+        with Crew(how.workers) as crew:
+            outline_year(plan, write_predicted(plan, predicted, crew), Rule(), crew, quiet=True)
         through = count / (time.perf_counter() - start)
         ours = pace[f"ours {precision}"]
         print(

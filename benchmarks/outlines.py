@@ -32,11 +32,11 @@ def chips(smooth: float, count: int) -> list[np.ndarray]:
 
 
 def by_pixel_edges(levels: np.ndarray) -> np.ndarray:
-    return outline_pixels(levels, 0.5, Affine.identity())[0]
+    return outline_pixels(levels, 0.5, Affine.identity()).polygons
 
 
 def smoothly(levels: np.ndarray) -> np.ndarray:
-    return outline_smoothly(np.pad(levels, 1, mode="edge"), 0.5, Affine.identity())[0]
+    return outline_smoothly(np.pad(levels, 1, mode="edge"), 0.5, Affine.identity()).polygons
 
 
 def loop_over_shapes(levels: np.ndarray) -> np.ndarray:

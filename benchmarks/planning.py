@@ -11,7 +11,8 @@ import shapely
 
 from benchmarks.timing import median_s, parser
 from segmentation.geo.grid import Grid
-from segmentation.windows.record import as_windows, plan_windows, quads_by_window
+from segmentation.windows.plan import as_windows, plan_windows
+from segmentation.windows.record import quads_by_window
 
 
 def polygons(count: int) -> gpd.GeoDataFrame:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import geopandas as gpd
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
@@ -16,15 +17,14 @@ from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 from segmentation.core import cli
 from segmentation.core.arguments import Together, a_new_file, a_path
 from segmentation.core.errors import DamagedFile, PipelineError
+from segmentation.core.figures import pyplot, save_png
 from segmentation.core.provenance import INVENTED, SYNTHETIC, differences, marked, say_differences
-from segmentation.core.workspace import Workspace
+from segmentation.core.workspace import Workspace, YearFolder
 from segmentation.evaluate.draw.pictures import (
     PREDICTED_COLOUR,
     REFERENCE_COLOUR,
     ground_km,
     outline_legend,
-    pyplot,
-    save,
     show_chip,
     show_outlines,
     show_probability,
@@ -35,6 +35,9 @@ from segmentation.polygons.literature import read_polygons
 from segmentation.predict.runs import find_run
 from segmentation.windows.record import read_windows
 from segmentation.windows.statuses import WRITTEN
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _PANEL_INCH = 1.9
 
@@ -101,6 +104,12 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _view(workspace: Workspace, year: int, run: str, literature: gpd.GeoDataFrame) -> YearView:
+    """Read what a year contributes.
+
+    Raises:
+        PipelineError: the year has no windows or no predictions.
+        DamagedFile: one of the files cannot be read.
+    """
     folder = workspace.year(year)
     windows = read_windows(folder.windows, year)
     path = folder.predicted(run)
@@ -118,47 +127,55 @@ def _title(views: list[YearView], *, demo: bool) -> str:
     """What has to be said of the years: that they are synthetic, and in what they are not to be compared."""
     made = {view.year: view.made for view in views}
     apart = say_differences(differences(made))
-    synthetic = next((settings[SYNTHETIC] for settings in made.values() if settings.get(SYNTHETIC)), None)
-    return marked(f"years made in different ways: {apart}" if apart else "", synthetic or (INVENTED if demo else None))
+    title = f"years made in different ways: {apart}" if apart else ""
+    said = [settings[SYNTHETIC] for settings in made.values() if settings.get(SYNTHETIC)]
+    synthetic = INVENTED if demo else None
+    return marked(title, said[0] if said else synthetic)
 
 
 def _common_windows(views: list[YearView]) -> list[str]:
     """Test windows written in every year, those with the most mine in the label year first."""
-    common = None
+    written_by_year = []
     share: dict[str, float] = {}
     for view in views:
         seen = view.windows[(view.windows["split"] == "test") & (view.windows["status"] == WRITTEN)]
-        common = set(seen.index) if common is None else common & set(seen.index)
+        written_by_year.append(set(seen.index))
         share |= seen["mine_share"].dropna().to_dict()
+    common = set.intersection(*written_by_year)
     return sorted(common, key=lambda name: (-share.get(name, 0.0), name))
 
 
 def _draw(workspace: Workspace, run: str, views: list[YearView], chosen: list[str], output: Path, title: str) -> None:
+    """A row a window, and for every year a panel with its image and one with the probability."""
     rows, columns = len(chosen), 2 * len(views)
     figure, axes = pyplot().subplots(
         rows, columns, figsize=(_PANEL_INCH * columns, _PANEL_INCH * rows + 0.6), squeeze=False, layout="constrained"
     )
     for row, name in enumerate(chosen):
         for place, view in enumerate(views):
-            window = view.windows.loc[name]
-            folder = workspace.year(view.year)
             image, found = axes[row, 2 * place], axes[row, 2 * place + 1]
-            show_chip(image, folder.chip(window["split"], name))
-            for outlines, colour, width in (
-                (view.literature, REFERENCE_COLOUR, 1.0),
-                (view.predicted, PREDICTED_COLOUR, 1.3),
-            ):
-                show_outlines(image, outlines[outlines.intersects(window.geometry)].geometry.to_numpy(), colour, width)
-            show_probability(found, folder.probability(run, name))
+            _show_image(image, workspace.year(view.year), view, name)
+            show_probability(found, workspace.year(view.year).probability(run, name))
             if row == 0:
                 image.set_title(f"{view.year}", fontsize=11, fontweight="bold")
                 found.set_title("probability", fontsize=9)
-        axes[row, 0].set_ylabel(f"{name}\n{ground_km(window.geometry):.1f} km", fontsize=9)
+        square = views[-1].windows.loc[name].geometry
+        axes[row, 0].set_ylabel(f"{name}\n{ground_km(square):.1f} km", fontsize=9)
     if title:
         figure.suptitle(title, fontsize=11)
     legend = outline_legend("literature polygon (label year)")
     figure.legend(handles=legend, loc="outside lower center", ncols=2, frameon=False, fontsize=10)
-    save(figure, output, dpi=110)
+    save_png(figure, output, dpi=110)
+
+
+def _show_image(axis: Axes, folder: YearFolder, view: YearView, name: str) -> None:
+    """A window's image of a year, with the outlines of the literature and of the model."""
+    window = view.windows.loc[name]
+    show_chip(axis, folder.chip(window["split"], name))
+    outlines = ((view.literature, REFERENCE_COLOUR, 1.0), (view.predicted, PREDICTED_COLOUR, 1.3))
+    for polygons, colour, width in outlines:
+        near = polygons[polygons.intersects(window.geometry)]
+        show_outlines(axis, near.geometry.to_numpy(), colour, width)
 
 
 if __name__ == "__main__":

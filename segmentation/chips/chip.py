@@ -73,5 +73,9 @@ def read_chip(path: Path) -> np.ndarray:
 
 
 def read_valid(path: Path) -> np.ndarray:
-    """Where a chip has data: (512, 512) bool."""
-    return read_chip(path).any(axis=0)
+    """Where a chip has data: (512, 512) bool.
+
+    Raises:
+        DamagedFile: not all of it can be read.
+    """
+    return np.any(read_chip(path) != NO_DATA, axis=0)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
+from rasterio import Affine
 
 from segmentation.chips.chip import read_chip, write_chip
 from segmentation.chips.mask import IGNORE, MINE, draw_mask, read_mask, write_mask
 from segmentation.core.errors import DamagedFile
 from segmentation.geo.grid import CHIP_PX, Grid
-from segmentation.imagery.reflectance import STRETCH, encode
+from segmentation.imagery.reflectance import NO_DATA, STRETCH, encode
 from segmentation.windows.ground import valid_ground
 from segmentation.windows.statuses import TOO_LITTLE_DATA, WRITTEN
 
@@ -31,10 +32,21 @@ class CutJob:
     """One window to cut: all that a worker process needs to know.
 
     Attributes:
+        window_id: of the window; its files are called so.
+        col: first pixel column on the grid, see ``geo.grid.Windows``.
+        row: first pixel row.
+        side_px: side in pixels of the grid, a multiple of ``CHIP_PX``.
+        chip: where the chip is written.
+        mask: where the mask is written; None for a year without masks.
+        polygons_3857: (n,) polygons to draw into the mask, EPSG:3857.
+        reader: of the imagery.
+        grid: the imagery's pixel grid.
+        tags: facts to keep in the chip.
+        encoding: of the chip.
         anew: cut it even where its files are there, as one of them turned out to be damaged.
     """
 
-    position: int
+    window_id: str
     col: int
     row: int
     side_px: int
@@ -81,8 +93,8 @@ class Outcome:
     """What became of a window.
 
     Attributes:
-        position: of the window in the plan.
-        status: see ``segmentation.windows.record`` and ``segmentation.imagery.cache``.
+        window_id: of the window.
+        status: see ``windows.record`` and ``imagery.cache``; ``DAMAGED`` until it is cut again.
         valid_share: of the chip's pixels.
         mine_share: of the valid pixels; None without mask.
         sums: over the chip's pixels; None without chip.
@@ -90,7 +102,7 @@ class Outcome:
         damage: what cannot be read, of a window that is ``DAMAGED``.
     """
 
-    position: int
+    window_id: str
     status: str
     valid_share: float = 0.0
     mine_share: float | None = None
@@ -110,39 +122,63 @@ def cut(job: CutJob) -> Outcome:
     Where one of these files, or one that the imagery is read from, turns out to be damaged, the outcome says so.
     """
     try:
-        there = not job.anew and job.chip.exists() and (job.mask is None or job.mask.exists())
-        return _measure(job) if there else _cut(job)
+        return _measure(job) if _is_cut(job) else _cut(job)
     except DamagedFile as damage:
-        return Outcome(job.position, DAMAGED, damage=damage)
+        return Outcome(job.window_id, DAMAGED, damage=damage)
+
+
+def _is_cut(job: CutJob) -> bool:
+    """Whether the files are there and may be taken as they are."""
+    has_mask = job.mask is None or job.mask.exists()
+    return job.chip.exists() and has_mask and not job.anew
 
 
 def _measure(job: CutJob) -> Outcome:
-    return _outcome(job, read_chip(job.chip), None if job.mask is None else read_mask(job.mask))
+    mask = None if job.mask is None else read_mask(job.mask)
+    return _written(job, read_chip(job.chip), mask)
 
 
 def _cut(job: CutJob) -> Outcome:
     pixels = job.reader.read(job.col, job.row, job.side_px)
     valid_share = float(pixels.valid.mean())
     if valid_share < LEAST_VALID:
-        return Outcome(job.position, TOO_LITTLE_DATA, valid_share)
-    transform = job.grid.window_transform(job.col, job.row, job.side_px // CHIP_PX)
+        return Outcome(job.window_id, TOO_LITTLE_DATA, valid_share)
+    transform = _transform(job)
     mask = None
     if job.mask is not None:
         mask = draw_mask(job.polygons_3857, transform, pixels.valid)
         write_mask(job.mask, mask, transform)
     dn = encode(pixels, job.encoding)
     write_chip(job.chip, dn, transform, job.tags, job.encoding)
-    return _outcome(job, dn, mask)
+    return _written(job, dn, mask)
 
 
-def _outcome(job: CutJob, dn: np.ndarray, mask: np.ndarray | None) -> Outcome:
+def _transform(job: CutJob) -> Affine:
+    """From the chip's pixels to EPSG:3857."""
+    return job.grid.window_transform(job.col, job.row, job.side_px // CHIP_PX)
+
+
+def _written(job: CutJob, dn: np.ndarray, mask: np.ndarray | None) -> Outcome:
     """The figures of a chip (bands, 512, 512) and its mask (512, 512)."""
-    valid = dn.any(axis=0)
-    # Counted by value: pixels without data are 0 and add nothing.
+    valid = np.any(dn != NO_DATA, axis=0)
+    return Outcome(
+        job.window_id,
+        WRITTEN,
+        valid_share=float(valid.mean()),
+        mine_share=None if mask is None else _mine_share(mask),
+        sums=_band_sums(dn, valid),
+        ground=None if valid.all() else valid_ground(valid, _transform(job)),
+    )
+
+
+def _mine_share(mask: np.ndarray) -> float:
+    """The share of mine of a mask's pixels with data; 0 where there are none."""
+    mine, with_data = (mask == MINE).sum(), (mask != IGNORE).sum()
+    return float(mine / max(with_data, 1))
+
+
+def _band_sums(dn: np.ndarray, valid: np.ndarray) -> BandSums:
+    # Counted by value, which is exact and fast: pixels without data are 0 and add nothing.
     counts = np.stack([np.bincount(band.ravel(), minlength=256) for band in dn])
     value = np.arange(256)
-    sums = BandSums(int(valid.sum()), counts @ value, counts @ value**2)
-    mine_share = None if mask is None else float((mask == MINE).sum() / max((mask != IGNORE).sum(), 1))
-    transform = job.grid.window_transform(job.col, job.row, job.side_px // CHIP_PX)
-    ground = None if valid.all() else valid_ground(valid, transform)
-    return Outcome(job.position, WRITTEN, float(valid.mean()), mine_share, sums, ground)
+    return BandSums(int(valid.sum()), counts @ value, counts @ value**2)

@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 
 from segmentation.chips.dataset import Dataset
+from segmentation.core.tables import amount
 from segmentation.core.workspace import SPLITS
 from segmentation.imagery.cache import FAILED, NOT_COVERED
 from segmentation.polygons.literature import LiteraturePolygons
-from segmentation.windows.record import Footprint, as_windows
+from segmentation.windows.plan import as_windows
+from segmentation.windows.record import Footprint
 from segmentation.windows.splits import far_from_shares, leakage_m2
 from segmentation.windows.statuses import WRITTEN
 
@@ -29,21 +31,21 @@ def summarise(
         chosen_test: whether the polygons to test on were chosen by hand.
     """
     windows, pieces = dataset.windows, footprint.pieces
-    lines = [_line("polygons read", polygons.read)]
-    if polygons.repaired:
-        lines.append(_line("  geometries repaired", polygons.repaired))
-    lines += [_line(f"  dropped: {reason}", count) for reason, count in polygons.dropped.items()]
-    lines.append(_line("windows planned", len(windows)))
-    lines += [_line(f"  {status}", count) for status, count in windows["status"].value_counts().items()]
+    lines = [amount("polygons read", polygons.account.read)]
+    if polygons.account.invalid:
+        lines.append(amount("  geometries repaired", polygons.account.invalid))
+    lines += [amount(f"  dropped: {reason}", count) for reason, count in polygons.account.dropped.items()]
+    lines.append(amount("windows planned", len(windows)))
+    lines += [amount(f"  {status}", count) for status, count in windows["status"].value_counts().items()]
     lines += _unwritten(windows)
     lines += _at_hand(footprint)
-    lines.append(_line(f"{footprint.unit}s needed", len(pieces)))
+    lines.append(amount(f"{footprint.unit}s needed", len(pieces)))
     # Failures have reasons of their own, one each; windows.gpkg holds them.
     states = pieces["status"] + (": " + pieces["reason"]).where(pieces["status"] == NOT_COVERED, "")
-    lines += [_line(f"  {state}", count) for state, count in states.groupby(states).size().items()]
+    lines += [amount(f"  {state}", count) for state, count in states.groupby(states).size().items()]
     lines += _named(pieces.loc[pieces["status"] == FAILED, "name"], FAILED)
     written = windows[windows["status"] == WRITTEN]
-    lines.append(_line("chips", len(written)))
+    lines.append(amount("chips", len(written)))
     lines += [_split_line(written[written["split"] == split], split) for split in SPLITS]
     lopsided = far_from_shares(written["split"].to_numpy(dtype=str), chosen_test=chosen_test)
     if lopsided:
@@ -52,7 +54,7 @@ def summarise(
         lines.append(f"train chips, DN by band: mean {_figures(dataset.train.mean)}, std {_figures(dataset.train.std)}")
     bounds = windows.geometry.bounds.to_numpy()
     leak = leakage_m2(bounds, as_windows(windows), windows["split"].to_numpy(dtype=str))
-    lines.append(_line("overlap between splits", f"{leak:.0f} m2"))
+    lines.append(amount("overlap between splits", f"{leak:.0f} m2"))
     return "\n".join(lines)
 
 
@@ -61,12 +63,8 @@ def failures(windows: gpd.GeoDataFrame) -> int:
     return int((windows["status"] == FAILED).sum())
 
 
-def _line(what: str, value: int | str) -> str:
-    return f"{what:<44}{value if isinstance(value, str) else format(value, ','):>12}"
-
-
 def _at_hand(footprint: Footprint) -> list[str]:
-    return [] if footprint.at_hand is None else [_line(f"{footprint.unit}s read", footprint.at_hand)]
+    return [] if footprint.at_hand is None else [amount(f"{footprint.unit}s read", footprint.at_hand)]
 
 
 def _figures(values: np.ndarray) -> str:
@@ -74,7 +72,7 @@ def _figures(values: np.ndarray) -> str:
 
 
 def _split_line(chips: gpd.GeoDataFrame, split: str) -> str:
-    line = _line(f"  {split}", len(chips))
+    line = amount(f"  {split}", len(chips))
     # Chips differ in their no-data, so the share of mine pixels is weighted with the valid ones.
     weight = chips["valid_share"].sum()
     if chips["mine_share"].notna().any() and weight > 0:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _DECIMAL = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,4})?")
@@ -125,11 +126,14 @@ class Together(argparse.Action):
         self,
         parser: argparse.ArgumentParser,
         namespace: argparse.Namespace,
-        values: Sequence[Sequence[int]],
+        values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
         """Keep what was named."""
-        setattr(namespace, self.dest, sorted({value for several in values for value in several}))
+        named: set[Any] = set()
+        for several in values or ():
+            named.update(several)
+        setattr(namespace, self.dest, sorted(named))
 
 
 def a_path(text: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import logging
 import re
 import signal
@@ -16,9 +15,9 @@ from typing import Any, NoReturn
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from segmentation.core.arguments import Number, WholeNumber, Years, a_folder, a_path, shown
-from segmentation.core.environment import check_projections
 from segmentation.core.errors import PipelineError, full_disk
 from segmentation.core.process.cores import usable_cores
+from segmentation.core.process.environment import check_projections
 from segmentation.core.process.signals import Terminated, sigterm_as_interrupt
 from segmentation.core.process.streams import flush, output_is_gone, prepare_streams, say
 from segmentation.core.workspace import DATA_ROOT, DEMO_ROOT, Workspace
@@ -67,7 +66,8 @@ class Parser(argparse.ArgumentParser):
     """A parser that answers a typing error with one line instead of the whole usage, and states bounds."""
 
     def __init__(self, *arguments: Any, **options: Any):
-        super().__init__(*arguments, formatter_class=options.pop("formatter_class", _Help), **options)
+        options.setdefault("formatter_class", _Help)
+        super().__init__(*arguments, **options)
 
     def exit(self, status: int = DONE, message: str | None = None) -> NoReturn:
         """Leave; a text for nobody, as of ``--help | head``, is no error."""
@@ -218,7 +218,6 @@ def run(main: Callable[[argparse.Namespace], int], options: argparse.Namespace) 
     level = logging.INFO if options.verbose else logging.WARNING
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("segmentation").setLevel(level)
-    _print_any_name()
     try:
         check_projections()
         with logging_redirect_tqdm(), sigterm_as_interrupt():
@@ -264,12 +263,3 @@ def leave(status: int) -> NoReturn:
     with suppress(OSError):
         flush(sys.stderr)
     sys.exit(status)
-
-
-def _print_any_name() -> None:
-    """Let a terminal or log that cannot show a character get its code, as on stderr, instead of ending the command.
-
-    Names of countries, files and folders go beyond the alphabet of a locale that is not UTF-8.
-    """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")

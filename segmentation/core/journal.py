@@ -14,8 +14,8 @@ from segmentation.core.process.locks import FolderLocks
 from segmentation.core.workspace import make_folder, whole_file
 
 
-class RecordFile:
-    """A JSON array ``[key, value]`` a line; of several lines with a key the last counts.
+class Journal:
+    """Facts by key in a file: a JSON array ``[key, value]`` a line; of several lines with a key the last counts.
 
     Several processes may add to the same file, on several machines too: nothing of what one has added is lost to
     another. ``refresh`` takes in what others have added.
@@ -30,7 +30,8 @@ class RecordFile:
         self._lock = Lock()
         self._locks = FolderLocks(path.parent)
         # How much of which file has been read; another process may replace it by a tidy one.
-        self._read_bytes, self._file_id = 0, None
+        self._read_bytes = 0
+        self._file_id: int | None = None
         self._read_on()
 
     def __contains__(self, key: str) -> bool:

@@ -18,17 +18,17 @@ from segmentation.core.provenance import INVENTED, SYNTHETIC, marked
 from segmentation.core.workspace import SPLITS
 from segmentation.evaluate.bootstrap import REPLICATES
 from segmentation.evaluate.compare import Comparison, compare_windows
-from segmentation.evaluate.draw.gallery import EACH, best_median_worst, draw_pages, draw_sheet, views
+from segmentation.evaluate.draw.gallery import EACH, View, best_median_worst, draw_pages, draw_sheet, views
 from segmentation.evaluate.draw.plot import plot_curves
-from segmentation.evaluate.inputs import Pair, Source, plan_pairs, read_reference, written_windows
-from segmentation.evaluate.judgement import Judgement, grid_of, judge
+from segmentation.evaluate.inputs import Inputs, plan_pairs, read_reference, written_windows
+from segmentation.evaluate.judgement import Judgement, judge
 from segmentation.evaluate.pixels import level_of
 from segmentation.evaluate.report import Facts, say, write_judgement
 from segmentation.geo.countries import read_countries
 from segmentation.geo.metadata import read_provenance
 from segmentation.geo.vectors.files import find_vector
 from segmentation.predict.runs import find_run
-from segmentation.windows.record import read_windows
+from segmentation.windows.record import read_grid, read_windows
 
 # Where the threshold is chosen: windows that neither trained the model nor are the test.
 _CHOSEN_ON = "val"
@@ -87,103 +87,106 @@ def main(options: argparse.Namespace) -> int:
     """Compare, judge, write, draw, say."""
     folder = cli.workspace(options).year(options.year)
     run = find_run(options.model, options.iter, options.config, options.checkpoint, folder.kept_runs())
-    windows = read_windows(folder.windows, options.year)
-    source = Source(folder, run, read_reference(options.reference) if options.reference else None)
+    windows, grid = read_windows(folder.windows, options.year), read_grid(folder.windows)
+    inputs = Inputs(folder, run, read_reference(options.reference) if options.reference else None)
     countries = read_countries(options.countries)
     chosen = written_windows(windows, options.split)
     if chosen.empty:
         raise PipelineError(f"no window of {options.year} is in the {options.split} split")
 
     with folder.locked():
-        pairs = plan_pairs(chosen, source)
+        pairs = plan_pairs(chosen, inputs)
         level = level_of(options.threshold)
-        compared = compare_windows(pairs, level, options.workers, options.quiet)
-        if source.reference and not len(compared.reference):
+        compared = compare_windows(pairs, level, options.workers, quiet=options.quiet)
+        if inputs.reference and not len(compared.reference):
             raise PipelineError(
                 f"{options.reference} has no polygon where the {options.split} windows of {options.year} look"
             )
-        tuned = compared if options.split == _CHOSEN_ON else _tuned(windows, source, options)
+        tuning = compared if options.split == _CHOSEN_ON else _count_tuning_windows(windows, inputs, options)
         judgement = judge(
             chosen,
             compared,
-            tuned.histograms.sum(axis=0),
-            level,
-            countries,
-            options.bootstrap,
-            options.seed,
-            options.min_area,
+            grid=grid,
+            level=level,
+            chosen_on=tuning.histograms.sum(axis=0),
+            countries=countries,
+            replicates=options.bootstrap,
+            seed=options.seed,
+            min_area_m2=options.min_area,
         )
-        facts = _facts(options, source, chosen, len(tuned.histograms))
-        target = folder.evaluation(run.name, _what(options))
+        facts = _facts(options, inputs, chosen, len(tuning.histograms))
+        target = folder.evaluation(run.name, _folder_name(options))
         written = write_judgement(target, judgement, facts)
-        written += _draw(options, source, chosen, pairs, judgement, facts, target)
+        chips = [folder.chip(options.split, name) for name in chosen["id"]]
+        shown = views(judgement.windows, pairs, chips, grid, level)
+        written += _draw(options, shown, judgement, facts, target)
 
     say(judgement, facts)
     print(f"\nwritten to {target}: {', '.join(path.name for path in written)}")
     return cli.DONE
 
 
-def _tuned(windows: gpd.GeoDataFrame, source: Source, options: argparse.Namespace) -> Comparison:
-    """The windows on which the threshold is chosen, counted."""
-    pairs = plan_pairs(written_windows(windows, _CHOSEN_ON), source)
-    return compare_windows(pairs, None, options.workers, options.quiet)
+def _count_tuning_windows(windows: gpd.GeoDataFrame, inputs: Inputs, options: argparse.Namespace) -> Comparison:
+    """The windows on which the threshold is chosen, counted but not outlined."""
+    pairs = plan_pairs(written_windows(windows, _CHOSEN_ON), inputs)
+    return compare_windows(pairs, None, options.workers, quiet=options.quiet)
 
 
-def _facts(options: argparse.Namespace, source: Source, chosen: gpd.GeoDataFrame, tuned_on: int) -> Facts:
+def _facts(options: argparse.Namespace, inputs: Inputs, chosen: gpd.GeoDataFrame, tuned_on: int) -> Facts:
     """What was evaluated, and how."""
-    chosen_on = f"{tuned_on:,} {_CHOSEN_ON} windows" if tuned_on else f"no {_CHOSEN_ON} windows"
-    return {
-        "run": source.run.name,
-        "year": options.year,
-        "split": options.split,
-        "windows": len(chosen),
-        "groups": int(chosen["group"].nunique()),
-        "reference": source.reference_name,
-        "threshold": options.threshold,
-        "min_area_m2": options.min_area,
-        "chosen_on": "these very windows" if options.split == _CHOSEN_ON else chosen_on,
-        "bootstrap": options.bootstrap,
-        "seed": options.seed,
-        **_marks(options, source),
-    } | (source.reference.facts if source.reference else {})
+    if options.split == _CHOSEN_ON:
+        chosen_on = "these very windows"
+    else:
+        chosen_on = f"{tuned_on:,} {_CHOSEN_ON} windows" if tuned_on else f"no {_CHOSEN_ON} windows"
+    return Facts(
+        run=inputs.run.name,
+        year=options.year,
+        split=options.split,
+        windows=len(chosen),
+        groups=int(chosen["group"].nunique()),
+        reference=inputs.reference_name,
+        threshold=options.threshold,
+        min_area_m2=options.min_area,
+        chosen_on=chosen_on,
+        bootstrap=options.bootstrap,
+        seed=options.seed,
+        synthetic=_synthetic(options, inputs),
+        of_reference=inputs.reference.facts if inputs.reference else {},
+    )
 
 
-def _marks(options: argparse.Namespace, source: Source) -> Facts:
-    """That the imagery, or the reference, is synthetic, where it is."""
-    marks = [read_provenance(path).get(SYNTHETIC) for path in (source.folder.windows, options.reference) if path]
-    said = next((mark for mark in marks if mark), INVENTED if options.demo else None)
-    return {SYNTHETIC: said} if said else {}
+def _synthetic(options: argparse.Namespace, inputs: Inputs) -> str | None:
+    """What says that the imagery, or the reference, is synthetic; None where neither is."""
+    for path in (inputs.folder.windows, options.reference):
+        said = read_provenance(path).get(SYNTHETIC) if path else None
+        if said:
+            return said
+    return INVENTED if options.demo else None
 
 
 def _draw(
-    options: argparse.Namespace,
-    source: Source,
-    chosen: gpd.GeoDataFrame,
-    pairs: list[Pair],
-    judgement: Judgement,
-    facts: Facts,
-    target: Path,
+    options: argparse.Namespace, shown: list[View], judgement: Judgement, facts: Facts, target: Path
 ) -> list[Path]:
-    """The curves, and the gallery and pages where they are asked for."""
-    of = f"{facts['run']}, {facts['split']} windows of {facts['year']}, against {facts['reference']}"
-    title = marked(of, facts.get(SYNTHETIC))
-    written = [target / "curves.png"]
-    plot_curves(judgement, title, facts["chosen_on"], written[0])
+    """The curves, and the gallery and pages where they are asked for; what was drawn."""
+    compared = f"{facts.run}, {facts.split} windows of {facts.year}, against {facts.reference}"
+    title = marked(compared, facts.synthetic)
+    curves, gallery, pages = target / "curves.png", target / "gallery.png", target / "pages"
+    plot_curves(judgement, title, facts.chosen_on, curves)
+    drawn = [curves]
     title += f", threshold {options.threshold:g}"
-    chips = [source.folder.chip(options.split, name) for name in chosen["id"]]
-    shown = views(judgement.windows, pairs, chips, grid_of(chosen), judgement.level)
     if options.gallery:
         places = best_median_worst(judgement.windows["iou"].to_numpy(), options.gallery)
-        written.append(target / "gallery.png")
-        draw_sheet({kind: [shown[k] for k in rows] for kind, rows in places.items()}, title, written[-1])
+        chosen = {kind: [shown[place] for place in of_kind] for kind, of_kind in places.items()}
+        draw_sheet(chosen, title, gallery)
+        drawn.append(gallery)
     if options.pages:
-        draw_pages(shown, title, target / "pages", options.workers, options.quiet)
-        written.append(target / "pages")
-    return written
+        draw_pages(shown, title, pages, options.workers, quiet=options.quiet)
+        drawn.append(pages)
+    return drawn
 
 
-def _what(options: argparse.Namespace) -> str:
-    """Name of the folder: the split, and what it was compared with."""
+def _folder_name(options: argparse.Namespace) -> str:
+    """The split, and what it was compared with."""
     reference = find_vector(options.reference) if options.reference else None
     return f"{options.split}_{reference.stem}" if reference else options.split
 

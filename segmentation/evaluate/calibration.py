@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from segmentation.evaluate.pixels import LEVELS, ratio
@@ -13,15 +15,26 @@ _BIN_OF_LEVEL = np.minimum(np.arange(LEVELS) * BINS // CERTAIN, BINS - 1)
 EDGES = np.arange(BINS + 1) / BINS
 
 
-def reliability(histograms: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class Reliability:
+    """What is said and what is, in ten bins of probability, (..., 10) float64 each.
+
+    Attributes:
+        pixels: their number.
+        mean_probability: of the pixels, what is said; NaN in a bin without pixels.
+        mine_share: the share of the pixels that is mine, what is; NaN likewise.
+    """
+
+    pixels: np.ndarray
+    mean_probability: np.ndarray
+    mine_share: np.ndarray
+
+
+def reliability(histograms: np.ndarray) -> Reliability:
     """Compare what is said with what is, in ten bins of equal width.
 
     Args:
         histograms: (..., 2, 251), pixels by label and probability.
-
-    Returns:
-        Three (..., 10) arrays: number of pixels, their mean probability, and the share of them that is mine, NaN in
-        a bin without pixels.
     """
     histograms = np.asarray(histograms, "float64")
     into_bins = np.eye(BINS)[_BIN_OF_LEVEL]
@@ -29,7 +42,7 @@ def reliability(histograms: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     pixels = at_level @ into_bins
     said = (at_level * (np.arange(LEVELS) / CERTAIN)) @ into_bins
     mine = histograms[..., 1, :] @ into_bins
-    return pixels, ratio(said, pixels), ratio(mine, pixels)
+    return Reliability(pixels, ratio(said, pixels), ratio(mine, pixels))
 
 
 def expected_calibration_error(histograms: np.ndarray) -> np.ndarray:
@@ -41,5 +54,6 @@ def expected_calibration_error(histograms: np.ndarray) -> np.ndarray:
     Args:
         histograms: (..., 2, 251), pixels by label and probability.
     """
-    pixels, said, mine = reliability(histograms)
-    return ratio(np.nansum(pixels * np.abs(said - mine), axis=-1), pixels.sum(axis=-1))
+    found = reliability(histograms)
+    distance = np.abs(found.mean_probability - found.mine_share)
+    return ratio(np.nansum(found.pixels * distance, axis=-1), found.pixels.sum(axis=-1))

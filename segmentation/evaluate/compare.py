@@ -19,7 +19,8 @@ from segmentation.evaluate.objects import outline
 from segmentation.evaluate.pixels import LEVELS, histogram
 from segmentation.predict.probability import NO_DATA, read_probability
 
-_Job, _Result = TypeVar("_Job"), TypeVar("_Result")
+_Job = TypeVar("_Job")
+_Result = TypeVar("_Result")
 _CHUNK = 16
 
 
@@ -42,7 +43,16 @@ class Comparison:
     predicted_window: np.ndarray
 
 
-def compare_windows(pairs: Sequence[Pair], level: int | None, workers: int, quiet: bool = False) -> Comparison:
+@dataclass(frozen=True)
+class _Window:
+    """What was counted and outlined in one window, see ``Comparison``."""
+
+    histogram: np.ndarray
+    reference: np.ndarray
+    predicted: np.ndarray
+
+
+def compare_windows(pairs: Sequence[Pair], level: int | None, workers: int, *, quiet: bool = False) -> Comparison:
     """Count and outline every window.
 
     Args:
@@ -51,10 +61,15 @@ def compare_windows(pairs: Sequence[Pair], level: int | None, workers: int, quie
         workers: processes.
         quiet: no progress bar.
     """
-    parts = in_processes(partial(_compare, level=level), pairs, workers, "windows", quiet)
-    counted, reference, predicted = zip(*parts, strict=True) if parts else ((), (), ())
+    windows = in_processes(partial(_compare, level=level), pairs, workers, "windows", quiet=quiet)
+    reference = [window.reference for window in windows]
+    predicted = [window.predicted for window in windows]
     return Comparison(
-        np.stack(counted) if parts else np.zeros((0, 2, LEVELS), "int64"), *_joined(reference), *_joined(predicted)
+        histograms=np.array([window.histogram for window in windows], "int64").reshape(-1, 2, LEVELS),
+        reference=_joined(reference),
+        reference_window=_window_of_each(reference),
+        predicted=_joined(predicted),
+        predicted_window=_window_of_each(predicted),
     )
 
 
@@ -74,25 +89,44 @@ def read_pair(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
     return draw_mask(pair.polygons_3857, transform, probability != NO_DATA), probability
 
 
-def _compare(pair: Pair, level: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _compare(pair: Pair, level: int | None) -> _Window:
     mask, probability = read_pair(pair)
     counts = histogram(mask, probability)
     if level is None:
-        return counts, *[np.array([], dtype=object)] * 2
+        nothing = np.array([], dtype=object)
+        return _Window(counts, nothing, nothing)
     known = (mask != IGNORE) & (probability != NO_DATA)
-    mine, predicted = known & (mask == MINE), known & (probability >= level)
-    return counts, outline(mine, pair), outline(predicted, pair)
+    reference = outline(known & (mask == MINE), pair)
+    predicted = outline(known & (probability >= level), pair)
+    return _Window(counts, reference, predicted)
 
 
-def _joined(parts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    count = np.array([len(part) for part in parts], dtype="int64")
-    return np.concatenate([np.array([], dtype=object), *parts]), np.repeat(np.arange(len(parts)), count)
+def _joined(outlines: Sequence[np.ndarray]) -> np.ndarray:
+    """The outlines of all windows in a row."""
+    return np.concatenate([np.array([], dtype=object), *outlines])
+
+
+def _window_of_each(outlines: Sequence[np.ndarray]) -> np.ndarray:
+    """The position of the window that each of them is from, int64."""
+    count = np.array([len(of_window) for of_window in outlines], dtype="int64")
+    return np.repeat(np.arange(len(outlines)), count)
 
 
 def in_processes(
-    work: Callable[[_Job], _Result], jobs: Sequence[_Job], workers: int, what: str, quiet: bool = False
+    work: Callable[[_Job], _Result], jobs: Sequence[_Job], workers: int, what: str, *, quiet: bool = False
 ) -> list[_Result]:
-    """Do jobs in worker processes, in their order; few of them are done before a process would have started."""
+    """Do jobs in worker processes; few of them are done before a process would have started.
+
+    Args:
+        work: a function that can be pickled.
+        jobs: what it takes, one by one.
+        workers: processes.
+        what: they are called, beside the progress bar.
+        quiet: no progress bar.
+
+    Returns:
+        What ``work`` gives, in the order of the jobs.
+    """
     bar = partial(progress, total=len(jobs), desc=what, unit="window", quiet=quiet)
     workers = min(workers, len(jobs) // _CHUNK)
     if workers < 2:

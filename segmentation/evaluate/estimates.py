@@ -11,8 +11,7 @@ import pandas as pd
 from segmentation.evaluate.bootstrap import LEAST_GROUPS, REPLICATES, interval, resample, sum_by
 from segmentation.evaluate.calibration import expected_calibration_error
 from segmentation.evaluate.objects import SIZE_NAMES, Matching, Objects
-from segmentation.evaluate.pixels import MEASURES, Agreement, agreement_at, ratio
-from segmentation.evaluate.sweep import average_precision
+from segmentation.evaluate.pixels import MEASURES, Agreement, agreement_at, average_precision, ratio
 
 COLUMNS = ("unit", "by", "subset", "measure", "value", "low", "high", "windows", "groups")
 ALL = "all"
@@ -71,7 +70,8 @@ def pixel_estimates(histograms: np.ndarray, level: int, draws: Draws, unit: str 
             "calibration_error": expected_calibration_error(totals),
         }
 
-    return _table(unit, ALL, [ALL], draws.by_group(histograms)[:, None], measures, draws, [len(histograms)])
+    sums = draws.by_group(histograms)[:, None]
+    return _table(unit, ALL, [ALL], counts=sums, measures=measures, draws=draws, windows=[len(histograms)])
 
 
 def subset_estimates(
@@ -90,7 +90,8 @@ def subset_estimates(
     counts = agreement.counts if weight is None else agreement.counts * weight[:, None]
     sums = sum_by(draws.group, place, counts, draws.groups, len(names))
     unit = "pixels" if weight is None else "ground area"
-    return _table(unit, by, names, sums, _pixel_measures, draws, np.bincount(place, minlength=len(names)))
+    windows = np.bincount(place, minlength=len(names)).tolist()
+    return _table(unit, by, names.tolist(), counts=sums, measures=_pixel_measures, draws=draws, windows=windows)
 
 
 def window_estimates(agreement: Agreement, draws: Draws) -> pd.DataFrame:
@@ -104,7 +105,7 @@ def window_estimates(agreement: Agreement, draws: Draws) -> pd.DataFrame:
         return dict(zip(MEASURES, np.moveaxis(means, -1, 0), strict=True))
 
     # The mean of ratios to a small reference says nothing: one stray pixel decides.
-    table = _table("windows", ALL, [ALL], sums[:, None], measures, draws, [len(values)])
+    table = _table("windows", ALL, [ALL], counts=sums[:, None], measures=measures, draws=draws, windows=[len(values)])
     return table[table["measure"] != "area_ratio"]
 
 
@@ -114,15 +115,24 @@ def object_estimates(reference: Objects, predicted: Objects, matching: Matching,
     Recall by size is that of reference objects of a size, precision that of predicted ones; an object and its partner
     may be of different sizes.
     """
-    counts = [
-        sum_by(objects.group, objects.size, np.column_stack([hit, np.ones(len(hit))]), draws.groups, len(SIZE_NAMES))
-        for objects, hit in ((reference, matching.found), (predicted, matching.right))
-    ]
-    sums = np.concatenate(counts, axis=2)
-    windows = [len(draws.group)]
-    everything = _table("objects", ALL, [ALL], sums.sum(axis=1, keepdims=True), _object_measures, draws, windows)
-    by_size = _table("objects", "object size", SIZE_NAMES, sums, _object_measures, draws, windows * len(SIZE_NAMES))
+    found = _matched_by_size(reference, matching.found, draws)
+    right = _matched_by_size(predicted, matching.right, draws)
+    sums = np.concatenate([found, right], axis=2)
+    everything = _object_table(ALL, [ALL], sums.sum(axis=1, keepdims=True), draws)
+    by_size = _object_table("object size", SIZE_NAMES, sums, draws)
     return pd.concat([everything, by_size[by_size["measure"] != "f1"]], ignore_index=True)
+
+
+def _matched_by_size(objects: Objects, matched: np.ndarray, draws: Draws) -> np.ndarray:
+    """Objects with a partner, and all of them, by group of windows and size: (groups, sizes, 2) float64."""
+    counts = np.column_stack([matched, np.ones(len(matched))])
+    return sum_by(objects.group, objects.size, counts, draws.groups, len(SIZE_NAMES))
+
+
+def _object_table(by: str, names: Sequence[str], counts: np.ndarray, draws: Draws) -> pd.DataFrame:
+    """Measures of objects, whatever windows show them: their number is that of all windows."""
+    windows = [len(draws.group)] * len(names)
+    return _table("objects", by, names, counts=counts, measures=_object_measures, draws=draws, windows=windows)
 
 
 def object_sizes(reference: Objects, predicted: Objects, matching: Matching) -> pd.DataFrame:
@@ -139,13 +149,13 @@ def object_sizes(reference: Objects, predicted: Objects, matching: Matching) -> 
         "false": (predicted, ~matching.right),
         "baseless": (predicted, matching.predicted_iou == 0),
     }
-    classes = len(SIZE_NAMES)
-    table = {name: np.bincount(of.size[rows], minlength=classes) for name, (of, rows) in columns.items()}
-    areas = {
-        f"{name}_km2": np.bincount(of.size, of.area_m2, minlength=classes) / 1e6
-        for name, of in (("reference", reference), ("predicted", predicted))
-    }
-    return pd.DataFrame({"size": SIZE_NAMES} | table | areas)
+    table: dict[str, Sequence[str] | np.ndarray] = {"size": SIZE_NAMES}
+    for name, (objects, rows) in columns.items():
+        table[name] = np.bincount(objects.size[rows], minlength=len(SIZE_NAMES))
+    for name, objects in (("reference", reference), ("predicted", predicted)):
+        area_m2 = np.bincount(objects.size, objects.area_m2, minlength=len(SIZE_NAMES))
+        table[f"{name}_km2"] = area_m2 / 1e6
+    return pd.DataFrame(table)
 
 
 def _pixel_measures(totals: np.ndarray) -> dict[str, np.ndarray]:
@@ -166,13 +176,25 @@ def _table(
     unit: str,
     by: str,
     names: Sequence[str],
+    *,
     counts: np.ndarray,
     measures: _Measures,
     draws: Draws,
     windows: Sequence[int],
 ) -> pd.DataFrame:
-    """Measures of counts, (groups, k, ...), in k subsets."""
-    groups = (counts.reshape(*counts.shape[:2], -1) != 0).any(axis=2).sum(axis=0)
+    """Measures with their intervals in k subsets, a row a measure and subset, see ``COLUMNS``.
+
+    Args:
+        unit: what is counted.
+        by: what the subsets are.
+        names: of the k subsets.
+        counts: (groups, k, ...).
+        measures: gives (k,) measures of (k, ...) counts, and (replicates, k) of (replicates, k, ...).
+        draws: of the groups.
+        windows: number of windows of each subset.
+    """
+    counted = counts.reshape(*counts.shape[:2], -1) != 0
+    groups = counted.any(axis=2).sum(axis=0)
     values, spread = measures(counts.sum(axis=0)), measures(draws.resample(counts))
     tables = []
     for name, value in values.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,11 +12,13 @@ import numpy as np
 import shapely
 
 from segmentation.core.errors import PipelineError
-from segmentation.core.workspace import YearFolder, fingerprint, read_json
+from segmentation.core.workspace import YearFolder, fingerprint
 from segmentation.geo.grid import CRS
-from segmentation.geo.vectors.files import VectorName, find_vector
-from segmentation.geo.vectors.read import Account, clean, read_vector
+from segmentation.geo.vectors.clean import Account, clean
+from segmentation.geo.vectors.files import VectorName, existing_vector
+from segmentation.geo.vectors.read import read_vector
 from segmentation.geo.vectors.swapped import warn_of_swapped
+from segmentation.predict.kept import CHECKPOINT, read_kept
 from segmentation.predict.runs import ModelRun
 from segmentation.windows.statuses import WRITTEN
 
@@ -61,7 +64,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Source:
+class Inputs:
     """Whose predictions are compared with what: a year, a model run, polygons instead of the year's masks."""
 
     folder: YearFolder
@@ -84,11 +87,13 @@ def read_reference(path: Path) -> Reference:
         PipelineError: no such file, not a vector file, several layers with polygons, no usable CRS, or no polygon in
             it.
     """
-    areas, account = clean(read_vector(path, columns=()))
-    if areas.empty:
-        raise PipelineError(f"{path} holds no polygon ({account.read} rows read); --reference needs mining polygons")
-    warn_of_swapped(areas.geometry, path)
-    return Reference(find_vector(path), areas.geometry.to_crs(CRS).to_numpy(), account)
+    areas = clean(read_vector(path, columns=())).without_wrapped()
+    polygons = areas.frame.geometry
+    if polygons.empty:
+        read = areas.account.read
+        raise PipelineError(f"{path} holds no polygon ({read} rows read); --reference needs mining polygons")
+    warn_of_swapped(polygons, path)
+    return Reference(existing_vector(path), polygons.to_crs(CRS).to_numpy(), areas.account)
 
 
 def written_windows(windows: gpd.GeoDataFrame, split: str) -> gpd.GeoDataFrame:
@@ -97,47 +102,69 @@ def written_windows(windows: gpd.GeoDataFrame, split: str) -> gpd.GeoDataFrame:
     return chosen.sort_values("id", ignore_index=True)
 
 
-def plan_pairs(windows: gpd.GeoDataFrame, source: Source) -> list[Pair]:
+def plan_pairs(windows: gpd.GeoDataFrame, inputs: Inputs) -> list[Pair]:
     """Say where the prediction and the reference of every window are.
 
     Args:
         windows: from ``written_windows``.
-        source: of predictions and reference.
+        inputs: whose predictions are compared with what.
 
     Raises:
         PipelineError: predictions or masks are missing, or were made by other weights.
     """
-    folder, run, reference = source.folder, source.run, source.reference
-    probabilities = [folder.probability(run.name, name) for name in windows["id"]]
-    masks = [folder.mask(split, name) for split, name in zip(windows["split"], windows["id"], strict=True)]
-    again = f"run gpkg_dataset_generation.py -year={folder.year} first"
-    if gone := [path for path in probabilities if not path.exists()]:
-        raise PipelineError(f"no prediction at {gone[0]} ({len(gone)} of {len(probabilities)} are missing): {again}")
-    if probabilities and not _of_this_model(probabilities[0].parent, run):
-        raise PipelineError(f"{probabilities[0].parent} was predicted by other weights than {run.checkpoint}: {again}")
-    if reference is None and (gone := [path for path in masks if not path.exists()]):
+    folder = inputs.folder
+    probabilities = [folder.probability(inputs.run.name, name) for name in windows["id"]]
+    masks: Sequence[Path | None] = [None] * len(windows)
+    if inputs.reference is None:
+        masks = [folder.mask(split, name) for split, name in zip(windows["split"], windows["id"], strict=True)]
+    _check_probabilities(probabilities, inputs)
+    _check_masks([mask for mask in masks if mask is not None], folder.year)
+    pairs = []
+    places = windows[["col", "row", "side_px"]].to_numpy("int64").tolist()
+    near = _polygons_near(windows, inputs.reference)
+    for probability, mask, polygons_3857, (col, row, side_px) in zip(probabilities, masks, near, places, strict=True):
+        pairs.append(Pair(probability, mask, polygons_3857, col, row, side_px))
+    return pairs
+
+
+def _check_probabilities(paths: Sequence[Path], inputs: Inputs) -> None:
+    """Make sure that every window was predicted, by these very weights.
+
+    Raises:
+        PipelineError: one was not.
+    """
+    again = f"run gpkg_dataset_generation.py -year={inputs.folder.year} first"
+    gone = [path for path in paths if not path.exists()]
+    if gone:
+        raise PipelineError(f"no prediction at {gone[0]} ({len(gone)} of {len(paths)} are missing): {again}")
+    if paths and not _of_these_weights(inputs.folder, inputs.run):
+        raise PipelineError(f"{paths[0].parent} was predicted by other weights than {inputs.run.checkpoint}: {again}")
+
+
+def _check_masks(paths: Sequence[Path], year: int) -> None:
+    """Make sure that every window has a mask.
+
+    Raises:
+        PipelineError: one has none.
+    """
+    gone = [path for path in paths if not path.exists()]
+    if gone:
         raise PipelineError(
-            f"no mask at {gone[0]} ({len(gone)} of {len(masks)} are missing): is {folder.year} the label year? "
+            f"no mask at {gone[0]} ({len(gone)} of {len(paths)} are missing): is {year} the label year? "
             "--reference FILE compares with polygons instead"
         )
-    near = _near(windows, reference)
-    places = windows[["col", "row", "side_px"]].to_numpy("int64").tolist()
-    return [
-        Pair(probability, mask if reference is None else None, polygons, *place)
-        for probability, mask, polygons, place in zip(probabilities, masks, near, places, strict=True)
-    ]
 
 
-def _of_this_model(predictions: Path, run: ModelRun) -> bool:
-    """Whether step 3's record beside the predictions names these weights.
+def _of_these_weights(folder: YearFolder, run: ModelRun) -> bool:
+    """Whether step 3's record beside the predictions names the weights of a run.
 
     Predictions without record pass, and so do weights that are no longer there: the run's name stands for them.
     """
-    made_from = read_json(predictions / "model.json")
-    return not run.checkpoint.is_file() or made_from.get("checkpoint") in (None, fingerprint(run.checkpoint))
+    recorded = read_kept(folder, run.name).made_from.get(CHECKPOINT)
+    return recorded is None or not run.checkpoint.is_file() or recorded == fingerprint(run.checkpoint)
 
 
-def _near(windows: gpd.GeoDataFrame, reference: Reference | None) -> list[np.ndarray]:
+def _polygons_near(windows: gpd.GeoDataFrame, reference: Reference | None) -> list[np.ndarray]:
     """The reference polygons that meet each window, in the order of the file."""
     if reference is None:
         return [np.array([], dtype=object)] * len(windows)

@@ -19,11 +19,10 @@ from segmentation.evaluate.estimates import (
     subset_estimates,
     window_estimates,
 )
-from segmentation.evaluate.objects import Objects, match, unite
-from segmentation.evaluate.pixels import MEASURES, Agreement, agreement_at, agreement_by_level
-from segmentation.evaluate.sweep import THRESHOLDS, best_level
+from segmentation.evaluate.objects import Objects, match, unite_objects
+from segmentation.evaluate.pixels import MEASURES, THRESHOLDS, Agreement, agreement_at, agreement_by_level, best_level
 from segmentation.geo.countries import assign_countries
-from segmentation.geo.grid import CHIP_PX, HALF_WORLD_M, Grid
+from segmentation.geo.grid import CHIP_PX, Grid
 from segmentation.predict.probability import CERTAIN
 
 AT_BEST = "pixels at the best threshold"
@@ -59,8 +58,10 @@ class Judgement:
 def judge(
     windows: gpd.GeoDataFrame,
     compared: Comparison,
-    chosen_on: np.ndarray,
+    *,
+    grid: Grid,
     level: int,
+    chosen_on: np.ndarray,
     countries: gpd.GeoDataFrame,
     replicates: int,
     seed: int = 0,
@@ -71,8 +72,9 @@ def judge(
     Args:
         windows: the compared ones, at least one, from ``inputs.written_windows``.
         compared: what was counted and outlined in them.
-        chosen_on: (2, 251), pixels by label and probability of the windows on which the threshold is chosen.
+        grid: that they were cut from.
         level: the least encoded probability that is called mine.
+        chosen_on: (2, 251), pixels by label and probability of the windows on which the threshold is chosen.
         countries: as from ``countries.read_countries``.
         replicates: of the bootstrap.
         seed: of the bootstrap.
@@ -82,8 +84,11 @@ def judge(
     draws = Draws(group, replicates, seed)
     counted = agreement_at(compared.histograms, level)
     table = _window_table(windows, counted, countries)
-    reference, predicted = _objects(windows, compared, group, min_area_m2)
+
+    reference = unite_objects(compared.reference, group[compared.reference_window], grid)
+    predicted = unite_objects(compared.predicted, group[compared.predicted_window], grid).of_at_least(min_area_m2)
     matching = match(reference, predicted)
+
     best = best_level(chosen_on)
     measures = [
         pixel_estimates(compared.histograms, level, draws),
@@ -96,6 +101,7 @@ def judge(
     if best is not None:
         at_best = pixel_estimates(compared.histograms, best, draws, AT_BEST)
         measures.append(at_best[at_best["measure"].isin(MEASURES)])
+
     totals = compared.histograms.sum(axis=0)
     spread = draws.resample(draws.by_group(compared.histograms))
     return Judgement(
@@ -114,6 +120,7 @@ def judge(
 
 
 def _window_table(windows: gpd.GeoDataFrame, counted: Agreement, countries: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """A row a window: where it is, in which subsets it counts, and how prediction and reference agree in it."""
     assigned = assign_countries(windows.geometry.to_crs("EPSG:4326"), countries)
     counts = ("true_mine", "false_mine", "missed_mine", "true_background")
     return gpd.GeoDataFrame(
@@ -139,23 +146,8 @@ def chip_pixel_classes(grid_px: np.ndarray) -> np.ndarray:
     return np.where(first < last, np.char.add(np.char.add(first.astype(str), "-"), last.astype(str)), last.astype(str))
 
 
-def _objects(
-    windows: gpd.GeoDataFrame, compared: Comparison, group: np.ndarray, min_area_m2: float
-) -> tuple[Objects, Objects]:
-    grid = grid_of(windows)
-    reference = unite(compared.reference, group[compared.reference_window], grid)
-    predicted = unite(compared.predicted, group[compared.predicted_window], grid)
-    return reference, predicted.of_at_least(min_area_m2)
-
-
-def grid_of(windows: gpd.GeoDataFrame) -> Grid:
-    """The grid that windows were cut from."""
-    first = windows.iloc[0]
-    pixel_m = first["pixel_3857_m"] * CHIP_PX / first["side_px"]
-    return Grid(round(np.log2(2 * HALF_WORLD_M / pixel_m / Grid(0).world_px)))
-
-
 def _object_table(objects: Objects, matched: np.ndarray, iou: np.ndarray, status: tuple[str, str]) -> gpd.GeoDataFrame:
+    """The objects of one side, north to south, then west to east; ``status`` names those with and without partner."""
     columns = {"status": np.where(matched, *status), "iou": iou, "area": objects.area_m2}
     table = gpd.GeoDataFrame(columns, geometry=objects.geometry)
     west, _, _, north = table.bounds.to_numpy().reshape(-1, 4).T
@@ -163,7 +155,9 @@ def _object_table(objects: Objects, matched: np.ndarray, iou: np.ndarray, status
 
 
 def _threshold_table(totals: np.ndarray, spread: np.ndarray, chosen_on: np.ndarray, draws: Draws) -> pd.DataFrame:
-    found, replicates, other = (agreement_by_level(counts) for counts in (totals, spread, chosen_on))
+    """A row a threshold, from (2, 251) totals, their (replicates, 2, 251) and those of the windows to choose it on."""
+    found, replicates = agreement_by_level(totals), agreement_by_level(spread)
+    other = agreement_by_level(chosen_on)
     columns = {"threshold": THRESHOLDS}
     for name in _SWEPT:
         low, high = draws.interval(getattr(replicates, name))
@@ -173,15 +167,16 @@ def _threshold_table(totals: np.ndarray, spread: np.ndarray, chosen_on: np.ndarr
 
 
 def _calibration_table(totals: np.ndarray, spread: np.ndarray, draws: Draws) -> pd.DataFrame:
-    pixels, said, mine = reliability(totals)
-    low, high = draws.interval(reliability(spread)[2])
+    """A row a bin of probability, from (2, 251) totals and their (replicates, 2, 251)."""
+    found, replicates = reliability(totals), reliability(spread)
+    low, high = draws.interval(replicates.mine_share)
     return pd.DataFrame(
         {
             "from": EDGES[:-1],
             "to": EDGES[1:],
-            "pixels": pixels.astype("int64"),
-            "mean_probability": said,
-            "mine_share": mine,
+            "pixels": found.pixels.astype("int64"),
+            "mean_probability": found.mean_probability,
+            "mine_share": found.mine_share,
             "mine_share_low": low,
             "mine_share_high": high,
         }

@@ -21,7 +21,8 @@ from rasterio.features import shapes
 from segmentation.evaluate.inputs import Pair
 from segmentation.geo.areas import area_m2
 from segmentation.geo.grid import CHIP_PX, CRS, Grid
-from segmentation.predict.outlines import join as vectorize
+from segmentation.geo.unions import unite
+from segmentation.predict.outlines.join import to_mercator
 
 MATCHING_IOU = 0.5
 # Classes of ground area: the literature's mines range from less than a hectare to tens of square kilometres.
@@ -86,28 +87,29 @@ def outline(mine: np.ndarray, pair: Pair) -> np.ndarray:
     if not mine.any():
         return np.array([], dtype=object)
     # Only where there is any: the time goes with the pixels looked at.
-    (top, bottom), (left, right) = (np.flatnonzero(mine.any(axis=axis))[[0, -1]] for axis in (1, 0))
-    part = mine[top : bottom + 1, left : right + 1]
-    step = pair.side_px // CHIP_PX
-    transform = Affine(step, 0, pair.col + step * left, 0, step, pair.row + step * top)
+    rows, cols = np.flatnonzero(mine.any(axis=1)), np.flatnonzero(mine.any(axis=0))
+    top, left = rows[0], cols[0]
+    part = mine[top : rows[-1] + 1, left : cols[-1] + 1]
+    pixel_px = pair.side_px // CHIP_PX
+    transform = Affine(pixel_px, 0, pair.col + pixel_px * left, 0, pixel_px, pair.row + pixel_px * top)
     found = shapes(part.astype("uint8"), mask=part, connectivity=4, transform=transform)
     return np.array([shapely.geometry.shape(geojson) for geojson, _ in found], dtype=object)
 
 
-def unite(outlines: np.ndarray, group: np.ndarray, grid: Grid) -> Objects:
-    """Make the outlines of single windows objects on the ground.
+def unite_objects(outlines: np.ndarray, group: np.ndarray, grid: Grid) -> Objects:
+    """Make objects on the ground of the outlines of single windows.
 
     Args:
         outlines: (n,) shapely polygons in the world's pixel coordinates.
         group: (n,) int, number of the group of the window that each is from.
         grid: the imagery's pixel grid.
     """
-    united = vectorize.unite(outlines)
+    united = unite(outlines)
     piece, owner = shapely.STRtree(united).query(shapely.point_on_surface(outlines), predicate="intersects")
     # Windows that merely touch may be of two groups, and an object may lie in both.
     first = np.full(len(united), np.iinfo("int64").max)
     np.minimum.at(first, owner, np.asarray(group)[piece])
-    geometry = gpd.GeoSeries(vectorize.to_mercator(united, grid), crs=CRS)
+    geometry = gpd.GeoSeries(to_mercator(united, grid), crs=CRS)
     return Objects(united, first, area_m2(geometry), geometry)
 
 
@@ -120,7 +122,8 @@ def match(reference: Objects, predicted: Objects) -> Matching:
     one, other = shapely.STRtree(predicted.outlines).query(reference.outlines, predicate="intersects")
     shared = shapely.area(shapely.intersection(reference.outlines[one], predicted.outlines[other]))
     whole = shapely.area(reference.outlines)[one] + shapely.area(predicted.outlines)[other] - shared
+    iou = shared / whole
     reference_iou, predicted_iou = np.zeros(len(reference)), np.zeros(len(predicted))
-    np.maximum.at(reference_iou, one, shared / whole)
-    np.maximum.at(predicted_iou, other, shared / whole)
+    np.maximum.at(reference_iou, one, iou)
+    np.maximum.at(predicted_iou, other, iou)
     return Matching(reference_iou >= MATCHING_IOU, predicted_iou >= MATCHING_IOU, reference_iou, predicted_iou)

@@ -5,6 +5,9 @@ those of groups and splits, and the part of a table from some probability on is 
 
 Every pixel of every window counts once: ground that two windows show counts twice, and a pixel of a window that was
 resampled to a chip counts like any other, although it covers more ground.
+
+F1 and IoU of the mine class grow with each other, ``F1 = 2 IoU / (1 + IoU)``: the best threshold of one is that of the
+other. It is to be chosen on other windows than it is reported on.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from segmentation.chips.mask import IGNORE, MINE
 from segmentation.predict.probability import CERTAIN, NO_DATA
 
 LEVELS = CERTAIN + 1
+# Every threshold that makes a difference, by the level that it calls mine first.
+THRESHOLDS = np.arange(1, CERTAIN + 1) / CERTAIN
 MEASURES = ("accuracy", "precision", "recall", "f1", "iou", "area_ratio")
 
 
@@ -126,3 +131,33 @@ def agreement_by_level(histograms: np.ndarray) -> Agreement:
     predicted = np.cumsum(histograms[..., ::-1], axis=-1)[..., -2::-1]
     rest = histograms.sum(axis=-1, keepdims=True) - predicted
     return Agreement(predicted[..., 1, :], predicted[..., 0, :], rest[..., 1, :], rest[..., 0, :])
+
+
+def best_level(histogram: np.ndarray) -> int | None:
+    """The level, 1 to 250, with the largest IoU (and F1); the middle one of equals, None without any mine.
+
+    Args:
+        histogram: (2, 251), pixels by label and probability.
+    """
+    iou = np.nan_to_num(agreement_by_level(histogram).iou)
+    if not iou.any():
+        return None
+    # Probabilities between two levels need not occur: all levels of a plateau call the same pixels mine.
+    best = np.flatnonzero(iou == iou.max())
+    return int(best[len(best) // 2]) + 1
+
+
+def average_precision(histograms: np.ndarray) -> np.ndarray:
+    """Precision averaged over recall, without interpolation: the sum of ``(R_n - R_(n-1)) P_n`` over the thresholds.
+
+    Args:
+        histograms: (..., 2, 251), pixels by label and probability.
+    """
+    histograms = np.asarray(histograms, "float64")
+    # From the highest probability down to 0, where everything is called mine.
+    descending = histograms[..., ::-1]
+    called_mine = np.cumsum(descending, axis=-1)
+    background, mine = called_mine[..., 0, :], called_mine[..., 1, :]
+    gained_recall = ratio(descending[..., 1, :], mine[..., -1:])
+    precision = np.nan_to_num(ratio(mine, mine + background))
+    return np.sum(gained_recall * precision, axis=-1)

@@ -1,4 +1,4 @@
-"""Areas in square metres, and geometries in another CRS."""
+"""The areas of geometries: as valid polygons, in square metres, and in another CRS."""
 
 from __future__ import annotations
 
@@ -23,4 +23,57 @@ def projected(shapes: np.ndarray, to: pyproj.Transformer) -> np.ndarray:
         shapes: (n,) geometries in the transformer's source CRS, x before y.
         to: made with ``always_xy``.
     """
-    return shapely.transform(shapes, lambda xy: np.column_stack(to.transform(*xy.T.copy(), inplace=True)))
+
+    def project(xy: np.ndarray) -> np.ndarray:
+        x, y = xy.T.copy()
+        return np.column_stack(to.transform(x, y, inplace=True))
+
+    return shapely.transform(shapes, project)
+
+
+def areal(geometries: np.ndarray) -> np.ndarray:
+    """Which geometries are Polygons or MultiPolygons: (n,) bool."""
+    return np.isin(shapely.get_type_id(geometries), (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
+
+
+def polygonal(geometries: np.ndarray) -> np.ndarray:
+    """The areas of geometries: (n,) valid 2-D Polygons or MultiPolygons; what has no area becomes an empty Polygon.
+
+    Areas that are valid keep their vertices.
+
+    Args:
+        geometries: (n,) of any type; None counts as without area.
+    """
+    return repair(geometries)[0]
+
+
+def repair(geometries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As ``polygonal``, and which geometries were no valid areas, heights apart: (n,) bool."""
+    shapes = np.array(geometries, dtype=object)
+    deep = shapely.has_z(shapes) | shapely.has_m(shapes)
+    shapes[deep] = shapely.force_2d(shapes[deep])
+    faulty = ~(areal(shapes) & shapely.is_valid(shapes) & ~shapely.is_empty(shapes))
+    if faulty.any():
+        shapes[faulty] = _areas_within(shapely.make_valid(shapes[faulty]))
+    return shapes, faulty
+
+
+def _areas_within(geometries: np.ndarray) -> np.ndarray:
+    """The areas within valid geometries of any type: (n,) Polygons or MultiPolygons, an empty Polygon for none."""
+    parts, owner = shapely.get_parts(geometries, return_index=True)
+    # A collection may hold multipolygons, which have parts of their own.
+    parts, inner = shapely.get_parts(parts, return_index=True)
+    owner = owner[inner]
+    is_area = (shapely.get_type_id(parts) == shapely.GeometryType.POLYGON) & ~shapely.is_empty(parts)
+    parts, owner = parts[is_area], owner[is_area]
+
+    result = np.full(len(geometries), shapely.Polygon(), dtype=object)
+    count = np.bincount(owner, minlength=len(geometries))
+    one_of_many = count[owner] > 1
+    result[owner[~one_of_many]] = parts[~one_of_many]
+    if one_of_many.any():
+        several, place = np.unique(owner[one_of_many], return_inverse=True)
+        together = shapely.multipolygons(parts[one_of_many], indices=place)
+        # A union, as the areas of a collection may overlap or share an edge.
+        result[several] = shapely.union_all(together[:, None], axis=1)
+    return result

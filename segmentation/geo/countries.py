@@ -11,8 +11,9 @@ import pandas as pd
 import shapely
 
 from segmentation.core.errors import PipelineError
+from segmentation.geo.areas import polygonal
 from segmentation.geo.grid import CRS as MERCATOR
-from segmentation.geo.vectors.read import polygonal, read_vector
+from segmentation.geo.vectors.read import read_vector
 
 # Natural Earth 1:10m 5.1.1 (public domain), boundaries as seen from Germany: Western Sahara lies apart from
 # Morocco, Somaliland within Somalia, Northern Cyprus within Cyprus.

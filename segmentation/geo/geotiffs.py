@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,17 +98,28 @@ def read_whole(path: Path, remedy: str) -> np.ndarray:
     raise DamagedFile(path, reason, remedy)
 
 
-def damaged(paths: Sequence[Path], threads: int) -> list[DamagedFile]:
+def damaged(
+    paths: Sequence[Path],
+    threads: int,
+    *,
+    damage_of: Callable[[Path], str | None] | None = None,
+    done: Callable[[], object] = lambda: None,
+) -> list[DamagedFile]:
     """Those of some files that cannot be read, or not all of them; the errors are not raised.
 
     Args:
         paths: of GeoTIFFs of ours without missing blocks.
         threads: to look through them in.
+        damage_of: what is wrong with a file, None if nothing is; ``damage`` unless a kind of file has to be more.
+        done: called after each file.
     """
+    found = []
     with ThreadPoolExecutor(threads) as pool:
-        reasons = list(pool.map(damage, paths))
-    remedy = "run the step that made it again"
-    return [DamagedFile(path, reason, remedy) for path, reason in zip(paths, reasons, strict=True) if reason]
+        for path, reason in zip(paths, pool.map(damage_of or damage, paths), strict=True):
+            if reason is not None:
+                found.append(DamagedFile(path, reason, "run the step that made it again"))
+            done()
+    return found
 
 
 def damage(path: Path, *, sparse: bool = False) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Event
 from typing import Generic, TypeVar
 
-from segmentation.core.journal import RecordFile
+from segmentation.core.journal import Journal
 from segmentation.core.process.locks import FolderLocks
 from segmentation.core.workspace import make_folder
 from segmentation.geo.grid import quad_name
@@ -57,7 +57,7 @@ class PieceCache(Generic[Piece]):
     def __init__(self, folder: Path, record: str, name: Callable[[Piece], str]):
         self.folder = folder
         self._name = name
-        self._records = RecordFile(folder / record)
+        self._records = Journal(folder / record)
         self._locks = FolderLocks(folder)
 
     @contextmanager

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from segmentation.core.tables import amount, table_row
 from segmentation.geo.grid import CHIP_PX
 from segmentation.imagery.source import Forecast
 from segmentation.polygons.literature import LiteraturePolygons
 
 # Windows by how many pixels of the grid become one of the chip, along a side: first and last of each class.
 _CLASSES = ((1, 1), (2, 2), (3, 5), (6, 10), (11, None))
+# A year, and what it takes.
+_YEARS = "{:<4}" + 7 * "{:>16}"
 
 
 @dataclass(frozen=True)
@@ -47,24 +50,24 @@ def announce(polygons: LiteraturePolygons, plans: Sequence[YearPlan], max_rps: f
     windows, left = sum(len(plan.left) for plan in plans), sum(int(plan.left.sum()) for plan in plans)
     megabytes = forecast.piece_bytes / 1e6
     rows = _by_year(plans, max_rps, bandwidth_mbit) if len(plans) > 1 else []
-    rows += [_line("polygons read", polygons.read)]
-    rows += [_line(f"  dropped: {reason}", count) for reason, count in polygons.dropped.items()]
-    rows.append(_line("windows", windows))
+    rows += [amount("polygons read", polygons.account.read)]
+    rows += [amount(f"  dropped: {reason}", count) for reason, count in polygons.account.dropped.items()]
+    rows.append(amount("windows", windows))
     rows += _by_pixel_size(plans)
-    rows += [_line("  finished before", windows - left)] if left < windows else []
+    rows += [amount("  finished before", windows - left)] if left < windows else []
     rows += [
-        *([] if forecast.at_hand is None else [_line(f"{forecast.unit}s read", forecast.at_hand)]),
-        _line(f"{forecast.unit}s needed", forecast.pieces),
-        _line("  on disk", forecast.covered),
-        _line("  known not to be covered", forecast.not_covered),
-        *([_line("  not needed any more", forecast.spared)] if forecast.spared else []),
-        _line("  to fetch", forecast.missing),
-        _line(f"to download, at {_figure(megabytes)} MB a {forecast.unit}", _gigabytes(forecast.download_bytes)),
-        _line("on disk then", _gigabytes(forecast.disk_bytes)),
-        _line("requests, at least", forecast.requests),
-        _line(f"  time for them at {max_rps:g} a second", _hours(_requests_h(forecast, max_rps))),
-        _line(f"  time to download at {bandwidth_mbit:g} Mbit/s", _hours(_download_h(forecast, bandwidth_mbit))),
-        _line("time, at least (the longer of the two)", _hours(_least_h(forecast, max_rps, bandwidth_mbit))),
+        *([] if forecast.at_hand is None else [amount(f"{forecast.unit}s read", forecast.at_hand)]),
+        amount(f"{forecast.unit}s needed", forecast.pieces),
+        amount("  on disk", forecast.covered),
+        amount("  known not to be covered", forecast.not_covered),
+        *([amount("  not needed any more", forecast.spared)] if forecast.spared else []),
+        amount("  to fetch", forecast.missing),
+        amount(f"to download, at {_figure(megabytes)} MB a {forecast.unit}", _gigabytes(forecast.download_bytes)),
+        amount("on disk then", _gigabytes(forecast.disk_bytes)),
+        amount("requests, at least", forecast.requests),
+        amount(f"  time for them at {max_rps:g} a second", _hours(_requests_h(forecast, max_rps))),
+        amount(f"  time to download at {bandwidth_mbit:g} Mbit/s", _hours(_download_h(forecast, bandwidth_mbit))),
+        amount("time, at least (the longer of the two)", _hours(_least_h(forecast, max_rps, bandwidth_mbit))),
     ]
     return "\n".join(rows)
 
@@ -73,19 +76,19 @@ def _by_year(plans: Sequence[YearPlan], max_rps: float, bandwidth_mbit: float) -
     """A row a year; the sums stand below it."""
     unit = plans[0].forecast.unit
     columns = ("windows", "finished", f"{unit}s to fetch", "download", "on disk then", "requests", "time")
-    rows = ["year" + "".join(f"{column:>16}" for column in columns)]
+    rows = [table_row(_YEARS, "year", *columns)]
     for plan in plans:
         forecast = plan.forecast
         values = (
-            f"{len(plan.left):,}",
-            f"{int((~plan.left).sum()):,}",
-            f"{forecast.missing:,}",
+            len(plan.left),
+            int((~plan.left).sum()),
+            forecast.missing,
             _gigabytes(forecast.download_bytes),
             _gigabytes(forecast.disk_bytes),
-            f"{forecast.requests:,}",
+            forecast.requests,
             _hours(_least_h(forecast, max_rps, bandwidth_mbit)),
         )
-        rows.append(str(plan.year) + "".join(f"{value:>16}" for value in values))
+        rows.append(table_row(_YEARS, str(plan.year), *values))
     return [*rows, "", "together"]
 
 
@@ -100,7 +103,7 @@ def _by_pixel_size(plans: Sequence[YearPlan]) -> list[str]:
             continue
         smallest, largest = (f"{pixel_m * int(of):.1f}" for of in (factor[within].min(), factor[within].max()))
         sizes = smallest if smallest == largest else f"{smallest} to {largest}"
-        rows.append(_line(f"  of {sizes} m pixels{'' if first > 1 else ' (full resolution)'}", int(within.sum())))
+        rows.append(amount(f"  of {sizes} m pixels{'' if first > 1 else ' (full resolution)'}", int(within.sum())))
     return rows
 
 
@@ -145,7 +148,3 @@ def _hours(hours: float) -> str:
 
 def _figure(value: float) -> str:
     return f"{value:.1f}" if value < 10 else f"{value:.0f}"
-
-
-def _line(what: str, value: int | str) -> str:
-    return f"{what:<44}{value if isinstance(value, str) else format(value, ','):>12}"

@@ -21,9 +21,8 @@ import shapely
 from segmentation.core.process.cores import usable_cores
 from segmentation.core.process.threads import no_search_for_cycles
 from segmentation.core.process.workers import map_ahead, worker_pool
-from segmentation.geo.areas import EQUAL_AREA_CRS, projected
+from segmentation.geo.areas import EQUAL_AREA_CRS, areal, polygonal, projected
 from segmentation.geo.unions import unite_groups
-from segmentation.geo.vectors.read import areal, polygonal
 from segmentation.panel.history import History
 
 # So few that their pieces of all years take some tens of megabytes.

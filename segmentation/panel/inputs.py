@@ -17,7 +17,8 @@ from segmentation.core.process.cores import usable_cores
 from segmentation.core.workspace import Workspace
 from segmentation.geo.areas import area_m2
 from segmentation.geo.countries import assign_countries
-from segmentation.geo.vectors.read import Account, clean, read_vector
+from segmentation.geo.vectors.clean import Account, clean
+from segmentation.geo.vectors.read import read_vector
 from segmentation.geo.vectors.swapped import warn_of_swapped
 
 _COUNTRY = ["iso_a3", "country_name"]
@@ -99,9 +100,9 @@ def read_panel(inputs: Sequence[YearInput], countries: gpd.GeoDataFrame) -> tupl
 
 
 def _read_year(source: YearInput, countries: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, Account]:
-    frame, account = clean(read_vector(source.polygons, _COLUMNS))
-    warn_of_swapped(frame.geometry, source.polygons)
-    return _attribute(frame, source.year, countries), account
+    areas = clean(read_vector(source.polygons, _COLUMNS)).without_wrapped()
+    warn_of_swapped(areas.frame.geometry, source.polygons)
+    return _attribute(areas.frame, source.year, countries), areas.account
 
 
 def _attribute(frame: gpd.GeoDataFrame, year: int, countries: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

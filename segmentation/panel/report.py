@@ -9,12 +9,16 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from segmentation.geo.vectors.read import Account
+from segmentation.core.tables import table_row
+from segmentation.geo.vectors.clean import Account
 from segmentation.panel.history import LEAST_SHARE, History
 from segmentation.panel.inputs import YearInput
 from segmentation.panel.observed import Observed, observed_share
 
 _HA, _KM2 = 1e4, 1e6
+# A year, and what the filter takes of it; a year, and what the panel has of it.
+_FILTERED = "{:<6}{:>10}{:>8}{:>14}{:>12}   {:>29}"
+_PANEL = "{:<6}{:>10}{:>8}{:>10}{:>11}{:>10}{:>10}{:>10}{:>15}"
 
 
 def say_input(inputs: Sequence[YearInput], accounts: dict[int, Account], wanted: Sequence[int]) -> None:
@@ -48,17 +52,17 @@ def say_filter(
     blind = _nobody_looked(lost, years, observed)
     rule = f"within {buffer_m:g} m of" if buffer_m else "intersecting"
     print(f"temporal filter: a polygon stays if there is one {rule} it in the previous or the next year")
-    print(f"{'':6}{'polygons':>10}{'lost':>8}{'ha':>14}{'lost':>12}   {'lost, neighbours not observed':>29}")
+    print(table_row(_FILTERED, "", "polygons", "lost", "ha", "lost", "lost, neighbours not observed"))
     for year in years:
         of_year, gone = polygons["year"] == year, lost["year"] == year
-        print(
-            f"{year:<6}{of_year.sum():>10,}{gone.sum():>8,}{polygons.loc[of_year, 'area'].sum() / _HA:>14,.1f}"
-            f"{lost.loc[gone, 'area'].sum() / _HA:>12,.1f}   {blind[gone.to_numpy()].sum():>29,}"
-        )
-    print(
-        f"{'all':<6}{len(polygons):>10,}{len(lost):>8,}{polygons['area'].sum() / _HA:>14,.1f}"
-        f"{lost['area'].sum() / _HA:>12,.1f}   {blind.sum():>29,}"
-    )
+        ha, lost_ha = _hectares(polygons.loc[of_year, "area"]), _hectares(lost.loc[gone, "area"])
+        print(table_row(_FILTERED, str(year), of_year.sum(), gone.sum(), ha, lost_ha, blind[gone.to_numpy()].sum()))
+    ha, lost_ha = _hectares(polygons["area"]), _hectares(lost["area"])
+    print(table_row(_FILTERED, "all", len(polygons), len(lost), ha, lost_ha, blind.sum()))
+
+
+def _hectares(area_m2: pd.Series) -> str:
+    return f"{area_m2.sum() / _HA:,.1f}"
 
 
 def _nobody_looked(lost: gpd.GeoDataFrame, years: Sequence[int], observed: Observed) -> np.ndarray:
@@ -78,18 +82,15 @@ def say_panel(
     """Say what the panel holds and where it lies."""
     hidden = history.hidden.sum(axis=0)
     seen = countries.groupby("year")["observed_km2"].sum(min_count=1)
-    print(
-        f"\n{'':6}{'polygons':>10}{'sites':>8}{'not obs.':>10}{'km2':>11}"
-        f"{'gained':>10}{'lost':>10}{'kept':>10}{'observed km2':>15}"
-    )
+    print()
+    print(table_row(_PANEL, "", "polygons", "sites", "not obs.", "km2", "gained", "lost", "kept", "observed km2"))
     for column, year in enumerate(history.years):
         since = [getattr(history, name)[:, column].sum() / _KM2 for name in ("gained", "lost", "kept")]
-        change = "".join(f"{value:>10,.2f}" for value in since) if column else f"{'-':>10}" * 3
-        print(
-            f"{year:<6}{history.parts[:, column].sum():>10,}{(history.parts[:, column] > 0).sum():>8,}"
-            f"{hidden[column]:>10,}{history.area[:, column].sum() / _KM2:>11,.2f}{change}"
-            f"{'unknown' if np.isnan(seen[year]) else f'{seen[year]:,.0f}':>15}"
-        )
+        change = [f"{value:,.2f}" for value in since] if column else ["-", "-", "-"]
+        parts = history.parts[:, column]
+        area = f"{history.area[:, column].sum() / _KM2:,.2f}"
+        looked_at = "unknown" if np.isnan(seen[year]) else f"{seen[year]:,.0f}"
+        print(table_row(_PANEL, str(year), parts.sum(), (parts > 0).sum(), hidden[column], area, *change, looked_at))
     print(
         f"{len(polygons):,} polygons, {len(sites):,} sites in {sites['iso_a3'].nunique()} countries, "
         f"{(sites['years_seen'] == len(history.years)).sum():,} of them seen every year; "

@@ -18,15 +18,16 @@ import shapely
 from segmentation.core import cli
 from segmentation.core.arguments import a_folder, a_new_file, a_path
 from segmentation.core.errors import PipelineError
+from segmentation.core.tables import amount
 from segmentation.core.workspace import DATA_ROOT, Workspace
 from segmentation.geo.areas import area_m2
 from segmentation.geo.countries import assign_countries, read_countries
 from segmentation.geo.geopackage import Layer, write_geopackage
 from segmentation.geo.unions import connected_groups
-from segmentation.geo.vectors.files import find_vector
-from segmentation.geo.vectors.read import crosses_antimeridian
+from segmentation.geo.vectors.clean import ACROSS_ANTIMERIDIAN, Areas, crosses_antimeridian
+from segmentation.geo.vectors.files import VectorName, existing_vector, find_vector
 from segmentation.geo.vectors.swapped import warn_of_swapped
-from segmentation.polygons.literature import Areas, mend, read_rows
+from segmentation.polygons.literature import clean_areas, read_rows
 
 MAUS, TANG_WERNER, BOTH = "maus", "tang_werner", "both"
 COLUMNS = ("ISO3_CODE", "COUNTRY_NAME", "id", "source", "n_maus", "n_tang_werner", "area", "geometry")
@@ -47,7 +48,7 @@ _ORDER_DECIMALS = 9
 
 
 @dataclass(frozen=True)
-class Source:
+class PublishedFile:
     """One published file, taken apart into single polygons.
 
     Attributes:
@@ -65,7 +66,7 @@ class Source:
     row: np.ndarray
 
 
-def read_source(path: Path, name: str) -> Source:
+def read_published(path: Path, name: str) -> PublishedFile:
     """Read one of the two files: any format that OGR reads, any CRS, whatever its columns; ``FILE`` or ``FILE:LAYER``.
 
     Rows cut at the antimeridian are taken as they are, a part on either side; only what goes around the world in one
@@ -74,18 +75,19 @@ def read_source(path: Path, name: str) -> Source:
     Raises:
         PipelineError: not a vector file, no CRS, or no polygon in it.
     """
-    areas = mend(read_rows(path), path)
+    areas = clean_areas(read_rows(path), path)
     warn_of_swapped(areas.frame.geometry, path)
     parts, row = shapely.get_parts(areas.frame.geometry.values, return_index=True)
-    around = np.bincount(row, crosses_antimeridian(shapely.bounds(parts)), minlength=len(areas.frame)) > 0
-    areas = areas.without("on both sides of the antimeridian", around)
+    parts_around = crosses_antimeridian(shapely.bounds(parts))
+    rows_around = np.bincount(row, parts_around, minlength=len(areas.frame)) > 0
+    areas = areas.without(ACROSS_ANTIMERIDIAN, rows_around)
     if areas.frame.empty:
-        raise PipelineError(f"{path} holds no polygon on one side of the antimeridian ({areas.dropped})")
+        raise PipelineError(f"{path} holds no polygon on one side of the antimeridian ({areas.account.dropped})")
     parts, row = shapely.get_parts(areas.frame.geometry.values, return_index=True)
-    return Source(name, find_vector(path).short, areas, parts, row)
+    return PublishedFile(name, existing_vector(path).short, areas, parts, row)
 
 
-def combine(maus: Source, tang_werner: Source, countries: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def combine(maus: PublishedFile, tang_werner: PublishedFile, countries: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """Unite the polygons of both files, one row a connected area.
 
     Rows come from north to south and, at the same northern edge, from west to east; ``id`` counts them from 1. Order
@@ -163,7 +165,7 @@ def _owners(group: np.ndarray, owner: np.ndarray, n_maus_rows: int) -> tuple[np.
     return np.bincount(group_of[of_maus], minlength=n_groups), np.bincount(group_of[~of_maus], minlength=n_groups)
 
 
-def summarise(sources: Sequence[Source], table: gpd.GeoDataFrame) -> str:
+def summarise(sources: Sequence[PublishedFile], table: gpd.GeoDataFrame) -> str:
     """A table of what came in, what was left out and why, and what was made of it; ready to print.
 
     Args:
@@ -172,38 +174,34 @@ def summarise(sources: Sequence[Source], table: gpd.GeoDataFrame) -> str:
     """
     lines = []
     for source in sources:
-        lines += [f"{source.name}: {source.file}", _line("  polygons read", source.areas.read)]
-        lines.append(_line("    geometries repaired", source.areas.repaired))
-        lines += [_line(f"    dropped: {reason}", count) for reason, count in source.areas.dropped.items()]
-        lines.append(_line("  separate areas in them", len(source.parts)))
-    lines.append(_line("merged with others", sum(len(source.parts) for source in sources) - len(table)))
-    lines.append(_line("polygons", len(table)) + _km2(table))
+        lines.append(f"{source.name}: {source.file}")
+        lines.append(amount("  polygons read", source.areas.account.read))
+        lines.append(amount("    geometries repaired", source.areas.account.invalid))
+        lines += [amount(f"    dropped: {reason}", count) for reason, count in source.areas.account.dropped.items()]
+        lines.append(amount("  separate areas in them", len(source.parts)))
+    parts = sum(len(source.parts) for source in sources)
+    lines.append(amount("merged with others", parts - len(table)))
+    lines.append(_with_area("polygons", table))
     for name in (MAUS, TANG_WERNER, BOTH):
-        rows = table[table["source"] == name]
-        lines.append(_line(f"  {name}", len(rows)) + _km2(rows))
+        lines.append(_with_area(f"  {name}", table[table["source"] == name]))
     return "\n".join(lines)
 
 
-def _line(what: str, count: int) -> str:
-    return f"{what:<44}{count:>12,}"
+def _with_area(label: str, rows: gpd.GeoDataFrame) -> str:
+    area_km2 = rows["area"].sum() / 1e6
+    return f"{amount(label, len(rows))}{area_km2:>16,.1f} km2"
 
 
-def _km2(rows: gpd.GeoDataFrame) -> str:
-    return f"{rows['area'].sum() / 1e6:>16,.1f} km2"
+def _metadata(sources: Sequence[PublishedFile], table: gpd.GeoDataFrame) -> dict[str, str]:
+    metadata = METADATA | {"polygons": str(len(table))}
+    for source in sources:
+        metadata[source.name] = f"{source.file}: {len(source.areas.frame)} of {source.areas.account.read} polygons"
+    return metadata
 
 
-def _metadata(sources: Sequence[Source], table: gpd.GeoDataFrame) -> dict[str, str]:
-    read = {s.name: f"{s.file}: {len(s.areas.frame)} of {s.areas.read} polygons" for s in sources}
-    return METADATA | read | {"polygons": str(len(table))}
-
-
-def _check_paths(maus: Path, tang_werner: Path, output: Path, force: bool) -> None:
+def _check_paths(maus: Path, tang_werner: Path, output: Path, *, force: bool) -> None:
     """Refuse what cannot end well, before minutes are spent on it."""
-    inputs = [find_vector(path) for path in (maus, tang_werner)]
-    for path, found in zip((maus, tang_werner), inputs, strict=True):
-        if found is None:
-            raise PipelineError(f"no polygons at {path}: README, 'Get the polygons', says where the published ones are")
-    one, other = inputs
+    one, other = _published(maus), _published(tang_werner)
     if one.path.samefile(other.path) and one.inside == other.inside:
         raise PipelineError(f"{maus} is given twice: MAUS and TANG_WERNER are two files")
     if output.suffix.lower() != ".gpkg":
@@ -213,6 +211,13 @@ def _check_paths(maus: Path, tang_werner: Path, output: Path, force: bool) -> No
             raise PipelineError(f"{output} is one of the inputs: give the output another name")
         if not (force and output.is_file()):
             raise PipelineError(f"{output} is there already: --force replaces it, -o names another file")
+
+
+def _published(path: Path) -> VectorName:
+    found = find_vector(path)
+    if found is None:
+        raise PipelineError(f"no polygons at {path}: README, 'Get the polygons', says where the published ones are")
+    return found
 
 
 def parser() -> argparse.ArgumentParser:
@@ -256,9 +261,9 @@ def arguments() -> argparse.Namespace:
 def main(options: argparse.Namespace) -> int:
     """Unite the two files, write the result, print what became of every polygon."""
     output = options.output or Workspace(options.data_root).polygons
-    _check_paths(options.maus, options.tang_werner, output, options.force)
+    _check_paths(options.maus, options.tang_werner, output, force=options.force)
     countries = read_countries(options.countries)
-    sources = read_source(options.maus, MAUS), read_source(options.tang_werner, TANG_WERNER)
+    sources = read_published(options.maus, MAUS), read_published(options.tang_werner, TANG_WERNER)
     table = combine(*sources, countries)
     write_geopackage(output, [Layer(LAYER, table)], _metadata(sources, table))
     print(summarise(sources, table))

@@ -13,7 +13,8 @@ from pathlib import Path
 from segmentation.core.errors import PipelineError
 from segmentation.core.workspace import YearFolder, fingerprint, read_json, write_json
 from segmentation.predict.devices import Inference
-from segmentation.predict.predictor import AUTO, choose_precision, default_device
+from segmentation.predict.loading import recipe_fingerprint
+from segmentation.predict.precision import AUTO, choose_precision, default_device
 from segmentation.predict.runs import ModelRun
 
 CHECKPOINT, CONFIG, RECIPE, CHIPS, PRECISION = "checkpoint", "config", "recipe", "chips", "precision"
@@ -120,12 +121,17 @@ def refuse_mixture(kept: Kept, run: ModelRun, now: Mapping[str, str], asked: str
 
 def _changes(before: Mapping[str, str], run: ModelRun, now: Mapping[str, str], asked: str) -> Sequence[str]:
     """What is not as before, in words."""
+
+    def differs(name: str) -> bool:
+        # What is not there any more is taken to be as it was.
+        return name in now and now[name] != before.get(name)
+
     changed = []
-    if before.get(CHECKPOINT) != now.get(CHECKPOINT, before.get(CHECKPOINT)):
+    if differs(CHECKPOINT):
         changed.append(f"another checkpoint than {run.checkpoint}")
-    if before.get(CONFIG) != now.get(CONFIG, before.get(CONFIG)) and before.get(RECIPE) != _recipe(run):
+    if differs(CONFIG) and before.get(RECIPE) != recipe_fingerprint(run):
         changed.append(f"another model or test pipeline than {run.config} says")
-    if before.get(CHIPS) != now.get(CHIPS, before.get(CHIPS)):
+    if differs(CHIPS):
         changed.append("other chips than the year's")
     precision = before.get(PRECISION, AUTO)
     if AUTO not in (asked, precision) and asked != precision:
@@ -141,10 +147,4 @@ def made_from(run: ModelRun, now: Mapping[str, str], precision: str) -> dict[str
         now: from ``inputs_of``.
         precision: from ``precision_to_use``.
     """
-    return dict(now) | {RECIPE: _recipe(run), PRECISION: precision}
-
-
-def _recipe(run: ModelRun) -> str:
-    from segmentation.predict.loading import recipe_fingerprint
-
-    return recipe_fingerprint(run)
+    return dict(now) | {RECIPE: recipe_fingerprint(run), PRECISION: precision}

@@ -10,14 +10,13 @@ import json
 from typing import TYPE_CHECKING
 
 from segmentation.core.errors import PipelineError, in_one_line
+from segmentation.predict.runs import ModelRun
 
 if TYPE_CHECKING:
     import torch
     from mmengine.config import Config
     from mmengine.dataset import Compose
     from mmseg.models import BaseSegmentor
-
-    from segmentation.predict.runs import ModelRun
 
 
 def read_config(run: ModelRun) -> Config:

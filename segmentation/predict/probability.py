@@ -32,8 +32,8 @@ class Prediction:
     side_px: int
 
     @property
-    def step(self) -> int:
-        """Side of a chip pixel in grid pixels."""
+    def pixel_px(self) -> int:
+        """Side of a chip's pixel in grid pixels."""
         return self.side_px // CHIP_PX
 
     def read(self) -> np.ndarray:
@@ -74,13 +74,13 @@ def read_probability(path: Path) -> np.ndarray:
     return levels
 
 
-def is_readable(prediction: Prediction) -> bool:
-    """Whether a window's probabilities are there and whole."""
+def damage_of_probability(path: Path) -> str | None:
+    """What is wrong with a window's probability file that is there; None if all of it can be read."""
     try:
-        prediction.read()
-    except DamagedFile:
-        return False
-    return True
+        read_probability(path)
+    except DamagedFile as error:
+        return error.reason
+    return None
 
 
 def spread(levels: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 They change the order of floating-point sums and nothing else; what a model gives differs by about 1e-6 in probability.
 A rewrite is applied where the code of the parts concerned shows that it is exact. Whether it is, for a model that may
-use its parts in ways of its own, is checked by ``Predictor`` on the first chips.
+use its parts in ways of its own, is checked by ``segmentor.Segmentor`` on the first chips.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from segmentation.core.errors import PipelineError, in_one_line
-from segmentation.core.workspace import REPOSITORY, fingerprint
+from segmentation.core.workspace import REPOSITORY
 
 CONFIGS = REPOSITORY / "configs"
 WORK_DIRS = REPOSITORY / "work_dirs"
@@ -20,6 +20,9 @@ WORK_DIRS = REPOSITORY / "work_dirs"
 # MMEngine's names: of a checkpoint, and of a training (its config's and when it began).
 _CHECKPOINT = re.compile(r"(?:^|_)iter_(\d+)$")
 _EXPERIMENT = re.compile(r"(.+)_\d{8}_\d{6}")
+_WHICH_MODEL = (
+    "which model? give either -model=NAME (a config in configs/) or --config FILE, or --checkpoint FILE alone"
+)
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,6 @@ class ModelRun:
         """``MODEL_ITER``, as it stands in the names of files made with this model."""
         return self.label if self.label == self.config.stem else f"{self.config.stem}_{self.label}"
 
-    def fingerprint(self) -> dict[str, str]:
-        """What its predictions depend on."""
-        return {"config": fingerprint(self.config), "checkpoint": fingerprint(self.checkpoint)}
-
     def need_files(self) -> None:
         """Make sure that the model can be loaded.
 
@@ -61,9 +60,9 @@ class ModelRun:
         if not (self.config_text or self.config.is_file()):
             raise PipelineError(f"no config at {self.config}")
         if not self.checkpoint.is_file():
-            hint = (
-                f"; {_trained(self.checkpoint.parent, self.config)}" if _CHECKPOINT.search(self.checkpoint.stem) else ""
-            )
+            hint = ""
+            if _CHECKPOINT.search(self.checkpoint.stem):
+                hint = f"; {_trained(self.checkpoint.parent, self.config)}"
             raise PipelineError(f"no checkpoint at {self.checkpoint}{hint}")
 
 
@@ -91,27 +90,33 @@ def find_run(
     Raises:
         PipelineError: there is no such config or checkpoint, or more than one config fits.
     """
-    if (model and config) or not (model or config or checkpoint):
-        raise PipelineError(
-            "which model? give either -model=NAME (a config in configs/) or --config FILE, or --checkpoint FILE alone"
-        )
-    own = _Checkpoint(checkpoint) if checkpoint else None
-    if iteration is None and own:
-        iteration = own.iteration()
-    text = ""
+    if model and config:
+        raise PipelineError(_WHICH_MODEL)
+    told = _Checkpoint(checkpoint) if checkpoint else None
+    if iteration is None and told:
+        iteration = told.iteration()
     if model:
-        config = _find_config(model, configs, _kept_models(kept, iteration))
-    elif config is None:
-        config, text = own.config(configs)
+        named = _Config(_find_config(model, configs, _kept_models(kept, iteration)))
+    elif config:
+        named = _Config(config)
+    elif told:
+        named = told.config(configs)
+    else:
+        raise PipelineError(_WHICH_MODEL)
     if checkpoint is None:
-        if iteration is None:
-            hint = _trained(work_dirs / config.stem, config)
-            raise PipelineError(f"which checkpoint of {config.stem}? give -iter=N or --checkpoint FILE; {hint}")
-        checkpoint = work_dirs / config.stem / f"iter_{iteration}.pth"
-    run = ModelRun(config, checkpoint, iteration, text)
+        checkpoint = _checkpoint_of(named.path, iteration, work_dirs)
+    run = ModelRun(named.path, checkpoint, iteration, named.text)
     if run.name not in kept:
         run.need_files()
     return run
+
+
+@dataclass(frozen=True)
+class _Config:
+    """A config that was found: its file; or its text, and what its file would be called."""
+
+    path: Path
+    text: str = ""
 
 
 class _Checkpoint:
@@ -128,8 +133,8 @@ class _Checkpoint:
         noted = self._read().get("iter")
         return noted if isinstance(noted, int) and noted > 0 else None
 
-    def config(self, configs: Path) -> tuple[Path, str]:
-        """The config's file, or its name and text.
+    def config(self, configs: Path) -> _Config:
+        """The config that the checkpoint was trained with.
 
         MMEngine leaves the config beside the checkpoints, in a folder named after it, and its text in each of them.
 
@@ -141,11 +146,12 @@ class _Checkpoint:
         """
         folder = self.path.parent
         for place in (folder, configs):
-            if (place / f"{folder.name}.py").is_file():
-                return place / f"{folder.name}.py", ""
+            path = place / f"{folder.name}.py"
+            if path.is_file():
+                return _Config(path)
         if not self.path.is_file():
             # Enough of a name to find what is kept of it.
-            return configs / f"{folder.name}.py", ""
+            return _Config(configs / f"{folder.name}.py")
         meta = self._read()
         if not isinstance(meta.get("cfg"), str):
             raise PipelineError(
@@ -155,7 +161,7 @@ class _Checkpoint:
         experiment = _EXPERIMENT.fullmatch(str(meta.get("experiment_name")))
         name = experiment[1] if experiment else self.path.stem
         beside = folder / f"{name}.py"
-        return (beside, "") if beside.is_file() else (Path(f"{name}.py"), meta["cfg"])
+        return _Config(beside) if beside.is_file() else _Config(Path(f"{name}.py"), meta["cfg"])
 
     def _read(self) -> dict:
         if self._meta is None:
@@ -184,8 +190,23 @@ def _find_config(model: str, configs: Path, kept_models: Collection[str]) -> Pat
     raise PipelineError(f"no config of a model {model!r} in {configs}; there are {', '.join(known) or 'none'}")
 
 
+def _checkpoint_of(config: Path, iteration: int | None, work_dirs: Path) -> Path:
+    """Where training leaves the checkpoint of a config after some iterations.
+
+    Raises:
+        PipelineError: nobody said after how many.
+    """
+    folder = work_dirs / config.stem
+    if iteration is None:
+        hint = _trained(folder, config)
+        raise PipelineError(f"which checkpoint of {config.stem}? give -iter=N or --checkpoint FILE; {hint}")
+    return folder / f"iter_{iteration}.pth"
+
+
 def _trained(folder: Path, config: Path) -> str:
-    iterations = sorted(int(found[1]) for p in folder.glob("iter_*.pth") if (found := re.search(r"iter_(\d+)", p.name)))
+    """What to tell of the checkpoints that a folder holds, or how to make one."""
+    numbers = [re.match(r"iter_(\d+)", path.name) for path in folder.glob("iter_*.pth")]
+    iterations = sorted(int(number[1]) for number in numbers if number)
     if iterations:
         return f"trained are -iter={', '.join(map(str, iterations))}"
     return f"train it first: python -m segmentation.train {config}"

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -31,19 +29,6 @@ if TYPE_CHECKING:
 WORK_DIRS = REPOSITORY / "work_dirs"
 # A shell's exit status for a process that a signal has ended is this and the signal's number.
 _OF_SIGNALS = 128
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where a training begins.
-
-    Attributes:
-        checkpoint: to go on from; None at the very beginning.
-        finished: whether it is the last one.
-    """
-
-    checkpoint: Path | None
-    finished: bool = False
 
 
 def parser() -> argparse.ArgumentParser:
@@ -78,39 +63,30 @@ def arguments() -> argparse.Namespace:
 
 def main(options: argparse.Namespace) -> int:
     """Train, from the last checkpoint where there is one."""
-    config_path = options.config.resolve()
-    work_dir = (options.work_dir or WORK_DIRS / config_path.stem).resolve()
-    data_root = options.data_root.resolve() if options.data_root else None
-    # Configs name the dataset relative to the repository.
-    os.chdir(REPOSITORY)
-
     import torch
 
-    from segmentation.train import settings
     from segmentation.train.amp import use_mixed_precision
     from segmentation.train.checkpoints import write_whole
-    from segmentation.train.ranks import decide_once, join_ranks
+    from segmentation.train.ranks import decide_once, is_first, join_ranks, say
     from segmentation.train.shared_memory import fit_workers
+    from segmentation.train.start import find_start
 
     # Torch knows of no limits that control groups set.
     torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
-    config = settings.read_config(config_path, options.cfg_options)
-    settings.check_config(config, config_path)
-    config.work_dir = str(work_dir)
-    config.launcher = options.launcher
-    _point_to_data(config, options, data_root)
+    work_dir = _work_dir(options)
+    config = _config(options, work_dir)
 
     with ExitStack() as held:
-        if _is_first():
+        if is_first():
             held.enter_context(_locked(work_dir))
         join_ranks(config)
-        start = decide_once(lambda: _decide(config, work_dir, restart=options.restart))
+        start = decide_once(lambda: find_start(config, work_dir, restart=options.restart))
         if start.finished:
-            _say(f"trained already: {start.checkpoint} (--restart to begin anew)")
+            say(f"trained already: {start.checkpoint} (--restart to begin anew)")
             return cli.DONE
         config.resume = start.checkpoint is not None
         if config.resume:
-            _say(f"going on from {start.checkpoint}")
+            say(f"going on from {start.checkpoint}")
             config.load_from = str(start.checkpoint)
         fit_workers(config)
         write_whole(config)
@@ -119,13 +95,36 @@ def main(options: argparse.Namespace) -> int:
         return _train(config, work_dir)
 
 
-def _point_to_data(config: Config, options: argparse.Namespace, data_root: Path | None) -> None:
+def _work_dir(options: argparse.Namespace) -> Path:
+    """Where the run's checkpoints and logs are."""
+    return (options.work_dir or WORK_DIRS / options.config.resolve().stem).resolve()
+
+
+def _config(options: argparse.Namespace, work_dir: Path) -> Config:
+    """The config as it is to be trained, with what the command line changes; where it is started does not matter."""
+    from segmentation.train.data import anchor_data_roots
+    from segmentation.train.settings import anchor_weights, check_config, read_config
+
+    path = options.config.resolve()
+    config = read_config(path, options.cfg_options)
+    check_config(config, path)
+    anchor_data_roots(config)
+    anchor_weights(config)
+    config.work_dir = str(work_dir)
+    config.launcher = options.launcher
+    _point_to_data(config, options)
+    return config
+
+
+def _point_to_data(config: Config, options: argparse.Namespace) -> None:
     """Have the config read the year of a workspace, where the command line names either."""
     from segmentation.train.data import choose_folder, point_to
 
-    named = data_root is not None or options.demo
-    if named or options.label_year is not None:
-        workspace = cli.workspace(argparse.Namespace(data_root=data_root, demo=options.demo)) if named else None
+    workspace = None
+    if options.demo or options.data_root is not None:
+        data_root = options.data_root.resolve() if options.data_root else None
+        workspace = cli.workspace(argparse.Namespace(data_root=data_root, demo=options.demo))
+    if workspace is not None or options.label_year is not None:
         point_to(config, choose_folder(config, workspace, options.label_year))
 
 
@@ -148,43 +147,15 @@ def _locked(work_dir: Path) -> FileLock:
     return lock
 
 
-def _decide(config: Config, work_dir: Path, *, restart: bool) -> Start:
-    """Look at the data and at what the run's folder holds: where does training begin?
-
-    Raises:
-        PipelineError: the data are not complete, or others than those of the run that the folder holds.
-    """
-    from mmseg.utils import register_all_modules
-
-    from segmentation.train import checkpoints, data
-
-    register_all_modules()
-    described = data.describe_data(config)
-    checkpoints.remove_partial_files(work_dir)
-    if restart:
-        former = checkpoints.set_aside(work_dir)
-        if former is not None:
-            _say(f"set aside: {former.files} files of the former run, now in {former.folder}")
-    good = checkpoints.good_checkpoints(work_dir)
-    newest = next(good, None)
-    if checkpoints.has_checkpoints(work_dir):
-        data.refuse_other_data(work_dir, described, newest)
-    data.keep_record(work_dir, described)
-    last = config.train_cfg.get("max_iters", config.train_cfg.get("max_epochs"))
-    if newest is not None and newest.step >= last:
-        return Start(newest.path, finished=True)
-    resumed = checkpoints.newest_resumable(newest, good)
-    return Start(resumed.path if resumed else None)
-
-
 def _train(config: Config, work_dir: Path) -> int:
     """Train until the end, or until a signal comes."""
     from mmengine.runner import Runner
 
     from segmentation.train.faults import explain
+    from segmentation.train.ranks import is_first, say
     from segmentation.train.stopping import StopHook, Stopped, StopSignals
 
-    signals = StopSignals(say=_is_first())
+    signals = StopSignals(say=is_first())
     stop = StopHook(signals)
     try:
         runner = Runner.from_cfg(config)
@@ -195,7 +166,7 @@ def _train(config: Config, work_dir: Path) -> int:
             stop.leave_without_workers(runner, error)
             raise
     except Stopped as stopped:
-        _say(_where_it_stopped(stopped), file=sys.stderr)
+        say(_where_it_stopped(stopped), file=sys.stderr)
         return _OF_SIGNALS + stopped.number
     except PipelineError:
         raise
@@ -207,9 +178,9 @@ def _train(config: Config, work_dir: Path) -> int:
         raise told from None
     finally:
         signals.release()
-    _say(f"checkpoints in {work_dir}")
+    say(f"checkpoints in {work_dir}")
     if work_dir.parent != WORK_DIRS:
-        _say(f"step 3 takes --checkpoint {work_dir}/iter_N.pth")
+        say(f"step 3 takes --checkpoint {work_dir}/iter_N.pth")
     return cli.DONE
 
 
@@ -217,17 +188,6 @@ def _where_it_stopped(stopped: Stopped) -> str:
     if stopped.checkpoint is None:
         return f"{stopped}: the same command goes on from the last whole epoch"
     return f"{stopped}: the same command goes on from {stopped.checkpoint}"
-
-
-def _is_first() -> bool:
-    """Whether this is the first of the processes that a launcher has started, or the only one."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def _say(text: str, file: TextIO | None = None) -> None:
-    """Print once, however many processes train."""
-    if _is_first():
-        print(text, file=file or sys.stdout, flush=True)
 
 
 if __name__ == "__main__":

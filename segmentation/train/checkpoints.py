@@ -25,8 +25,10 @@ _NAME = re.compile(r"(?:iter|epoch)_(\d+)\.pth")
 _TO_GO_ON = ("meta", "message_hub", "optimizer")
 _OF_A_RUN = ("iter_*.pth", "epoch_*.pth", "best_*.pth", "last_checkpoint", "data.json")
 # What reading a damaged checkpoint raises: its archive (RuntimeError, EOFError, OSError) or what is pickled in it.
-_DAMAGE = (RuntimeError, EOFError, OSError, pickle.UnpicklingError, AttributeError, ImportError)
-_DAMAGE += (IndexError, KeyError, TypeError, ValueError)
+_DAMAGE = (
+    *(RuntimeError, EOFError, OSError),
+    *(pickle.UnpicklingError, AttributeError, ImportError, IndexError, KeyError, TypeError, ValueError),
+)
 
 
 @register_backend(_BACKEND)

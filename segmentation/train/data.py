@@ -1,15 +1,10 @@
-"""What a run is trained on: found in its config, pointed elsewhere, kept as ``data.json`` beside its checkpoints."""
+"""The datasets of a training: found in its config, pointed to another workspace, looked through for gaps."""
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import json
 import logging
-import os
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,20 +12,16 @@ from mmengine.config import Config, ConfigDict
 from mmseg.registry import DATASETS
 
 from segmentation.core.errors import PipelineError, reason_of
-from segmentation.core.progress import Bar, progress
-from segmentation.core.workspace import SPLITS, Workspace, fingerprint, read_json, write_json
-from segmentation.imagery.planet.mosaics import LABEL_YEAR
-from segmentation.train.checkpoints import Checkpoint
+from segmentation.core.workspace import REPOSITORY, SPLITS, Workspace
+from segmentation.polygons.literature import LABEL_YEAR
 
 _LOG = logging.getLogger(__name__)
 
-RECORD = "data.json"
 _YEAR = re.compile(r"[12]\d{3}")
-_READERS = 8
 
 
 @dataclass(frozen=True)
-class Pairs:
+class LabelledChips:
     """The chips of one dataset of a config, each with its mask.
 
     Attributes:
@@ -67,14 +58,36 @@ def leaf_datasets(node: object) -> Iterator[ConfigDict]:
             yield node
 
 
+def datasets_of(config: Config, split: str) -> list[ConfigDict]:
+    """The datasets that read a split's files, as they stand in a config; none for a config without this split.
+
+    Args:
+        config: of a training.
+        split: train, val or test.
+    """
+    loader = config.get(f"{split}_dataloader")
+    return list(leaf_datasets(loader.dataset)) if loader else []
+
+
 def config_roots(config: Config) -> list[str]:
     """The folders that a config's training and validation read, as they stand in it."""
-    roots = []
-    for part in ("train", "val"):
-        loader = config.get(f"{part}_dataloader")
-        leaves = leaf_datasets(loader.dataset) if loader else ()
-        roots += [leaf.get("data_root") or "" for leaf in leaves]
-    return roots
+    datasets = datasets_of(config, "train") + datasets_of(config, "val")
+    return [dataset.get("data_root") or "" for dataset in datasets]
+
+
+def anchor_data_roots(config: Config, root: Path = REPOSITORY) -> None:
+    """Make the folders absolute that a config's datasets read, so that it does not matter where training is started.
+
+    Args:
+        config: of a training; changed in place.
+        root: the folder that relative ones start from. In the configs here it is the repository, where MMSegmentation's
+            own script is started.
+    """
+    for split in SPLITS:
+        for dataset in datasets_of(config, split):
+            # A dataset of another kind may know neither.
+            if "data_root" in dataset or "data_prefix" in dataset:
+                dataset["data_root"] = str(root / (dataset.get("data_root") or ""))
 
 
 def choose_folder(config: Config, workspace: Workspace | None, label_year: int | None) -> Path:
@@ -86,7 +99,7 @@ def choose_folder(config: Config, workspace: Workspace | None, label_year: int |
         label_year: None for the config's own, or the default one.
     """
     roots = config_roots(config)
-    own = Path(roots[0]).absolute() if roots else Path()
+    own = REPOSITORY / roots[0] if roots else Path()
     of_step_1 = own.parent.name == "segmentation" and _YEAR.fullmatch(own.name) is not None
     if label_year is None:
         label_year = int(own.name) if of_step_1 else LABEL_YEAR
@@ -97,13 +110,12 @@ def choose_folder(config: Config, workspace: Workspace | None, label_year: int |
 
 def point_to(config: Config, folder: Path) -> None:
     """Have training, validation and test read one folder, ``segmentation/YEAR/`` of a workspace."""
-    for part in SPLITS:
-        loader = config.get(f"{part}_dataloader")
-        for leaf in leaf_datasets(loader.dataset) if loader else ():
-            leaf["data_root"] = str(folder)
+    for split in SPLITS:
+        for dataset in datasets_of(config, split):
+            dataset["data_root"] = str(folder)
 
 
-def find_pairs(config: Config, split: str) -> list[Pairs]:
+def find_labelled_chips(config: Config, split: str) -> list[LabelledChips]:
     """The chips and masks that a split's datasets would read; empty for a config without this split.
 
     Args:
@@ -113,25 +125,24 @@ def find_pairs(config: Config, split: str) -> list[Pairs]:
     Raises:
         PipelineError: a folder is not there, or the config's dataset cannot be made.
     """
-    loader = config.get(f"{split}_dataloader")
-    return [_pairs(leaf) for leaf in leaf_datasets(loader.dataset)] if loader else []
+    return [_labelled_chips(dataset) for dataset in datasets_of(config, split)]
 
 
-def _pairs(leaf: ConfigDict) -> Pairs:
-    root = Path(leaf.get("data_root") or "").absolute()
+def _labelled_chips(dataset: ConfigDict) -> LabelledChips:
+    root = REPOSITORY / (dataset.get("data_root") or "")
     if not root.is_dir():
         raise PipelineError(f"no dataset at {root}: {_how_to_make(root)}")
-    prefix = leaf.get("data_prefix") or {}
+    prefix = dataset.get("data_prefix") or {}
     if not (root / (prefix.get("img_path") or "")).is_dir():
-        return Pairs(root, [], [])  # step 1 makes no folder for a split without chips
+        return LabelledChips(root, [], [])  # step 1 makes no folder for a split without chips
     try:
-        listed = DATASETS.build({**leaf, "lazy_init": True}).load_data_list()
+        listed = DATASETS.build({**dataset, "lazy_init": True}).load_data_list()
     except Exception as error:  # a config may name any dataset, which may fail in any way
         _LOG.info("where it happened", exc_info=True)
         raise PipelineError(f"cannot read the dataset in {root}: {reason_of(error)}") from None
     chips = [Path(sample["img_path"]) for sample in listed]
     masks = [Path(sample["seg_map_path"]) for sample in listed if sample.get("seg_map_path")]
-    return Pairs(root, chips, masks)
+    return LabelledChips(root, chips, masks)
 
 
 def _how_to_make(root: Path) -> str:
@@ -143,158 +154,29 @@ def _how_to_make(root: Path) -> str:
     return f"run segmentation_dataset_generation.py {where} first, or name another --data-root or --label-year"
 
 
-def check_pairs(pairs: list[Pairs], split: str) -> None:
+def check_labelled_chips(datasets: list[LabelledChips], split: str) -> None:
     """Make sure that there is something to learn from, or to validate on.
+
+    Args:
+        datasets: of the split, at least one.
+        split: train or val.
 
     Raises:
         PipelineError: there is no chip at all, or one has no mask.
     """
-    if not any(one.chips for one in pairs):
-        folders = ", ".join(str(one.data_root) for one in pairs)
+    if not any(dataset.chips for dataset in datasets):
+        folders = ", ".join(str(dataset.data_root) for dataset in datasets)
         purpose = "learn from" if split == "train" else "validate on"
         raise PipelineError(
             f"nothing to {purpose}: the {split} split of {folders} has no chip; run step 1 with more polygons, "
             "or with another --seed"
         )
-    for one in pairs:
-        without = [mask for mask in one.masks if not mask.is_file()]
-        missing = len(without) + len(one.chips) - len(one.masks)
+    for dataset in datasets:
+        without = [mask for mask in dataset.masks if not mask.is_file()]
+        missing = len(without) + len(dataset.chips) - len(dataset.masks)
         if missing:
-            example = without[0] if without else one.chips[0]
+            example = without[0] if without else dataset.chips[0]
             raise PipelineError(
-                f"{missing} of {len(one.chips)} chips in {one.data_root} have no mask, for example {example}: "
-                f"{_how_to_make(one.data_root)}"
+                f"{missing} of {len(dataset.chips)} chips in {dataset.data_root} have no mask, for example {example}: "
+                f"{_how_to_make(dataset.data_root)}"
             )
-
-
-def describe_data(config: Config, *, quiet: bool = False) -> dict:
-    """What a config trains on, as it is kept in ``data.json``.
-
-    Args:
-        config: with MMSegmentation's modules registered.
-        quiet: no progress bar.
-
-    Returns:
-        ``datasets``: for each split its datasets with ``data_root``, ``label_year`` and number of ``chips``, those
-        of train and val with a ``fingerprint`` too; ``fingerprint``: SHA-256 over theirs. Fingerprints are of names
-        and contents, so that a workspace may be moved or copied.
-
-    Raises:
-        PipelineError: the data are not there or not complete.
-    """
-    found = {split: find_pairs(config, split) for split in ("train", "val")}
-    for split, pairs in found.items():
-        if pairs:
-            check_pairs(pairs, split)
-    number = sum(2 * len(one.chips) for pairs in found.values() for one in pairs)
-    datasets = {}
-    with progress(total=number, desc="fingerprint of the data", unit="file", quiet=quiet) as bar:
-        for split, pairs in found.items():
-            datasets[split] = [_account(one) | {"fingerprint": _fingerprint(one, bar)} for one in pairs]
-    every = [[split, one["fingerprint"]] for split, accounts in datasets.items() for one in accounts]
-    datasets["test"] = _test_account(config)
-    return {"datasets": datasets, "fingerprint": hashlib.sha256(json.dumps(every).encode()).hexdigest()}
-
-
-def _account(pairs: Pairs) -> dict:
-    return {"data_root": str(pairs.data_root), "label_year": pairs.label_year, "chips": len(pairs.chips)}
-
-
-def _test_account(config: Config) -> list[dict]:
-    """The test split does not touch the weights: it may be anything, or not be there."""
-    try:
-        return [_account(one) for one in find_pairs(config, "test")]
-    except PipelineError:
-        return []
-
-
-def _fingerprint(pairs: Pairs, bar: Bar) -> str:
-    """SHA-256 over the names and contents of chips and masks, and over what step 1 says that they are made from."""
-
-    def digest(path: Path) -> str:
-        content = fingerprint(path)
-        bar.update()
-        return content
-
-    files = sorted({*pairs.chips, *pairs.masks})
-    with ThreadPoolExecutor(_READERS) as readers:
-        contents = list(readers.map(digest, files))
-    names = [os.path.relpath(path, pairs.data_root) for path in files]
-    facts = [read_json(pairs.data_root / "settings.json"), list(zip(names, contents, strict=True))]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def refuse_other_data(work_dir: Path, data: dict, newest: Checkpoint | None) -> None:
-    """Make sure that the checkpoints in a folder come from these very data.
-
-    A run from before ``data.json`` was kept is taken over, with a word, if its checkpoint names the same folders.
-
-    Args:
-        work_dir: of the run; it holds checkpoints.
-        data: from ``describe_data``.
-        newest: the newest of the checkpoints that can be read.
-
-    Raises:
-        PipelineError: they come from others, or nobody knows from which.
-    """
-    before = read_json(work_dir / RECORD)
-    if before:
-        if before.get("fingerprint") != data["fingerprint"]:
-            raise PipelineError(f"{work_dir} holds a run on other data ({_difference(before, data)}); {_ways_out()}")
-        return
-    told = _roots_in(newest.config) if newest else set()
-    now = {one["data_root"] for split in ("train", "val") for one in data["datasets"][split]}
-    here = ", ".join(sorted(now))
-    if told != now:
-        was = ", ".join(sorted(told)) or "nobody knows which"
-        raise PipelineError(
-            f"{work_dir} holds a run from before its data were recorded (of {was}; now it would be {here}); "
-            f"{_ways_out()}"
-        )
-    _LOG.warning("%s was trained before its data were recorded: taken to be those in %s", work_dir, here)
-
-
-def _ways_out() -> str:
-    return (
-        "name another folder with --work-dir FOLDER (step 3 then takes --checkpoint FOLDER/iter_N.pth), "
-        "or set its checkpoints aside and begin anew with --restart"
-    )
-
-
-def keep_record(work_dir: Path, data: dict) -> None:
-    """Write ``data.json``."""
-    write_json(work_dir / RECORD, data)
-
-
-def _difference(before: dict, now: dict) -> str:
-    """In what two records differ, in a few words."""
-    words = []
-    for split in ("train", "val"):
-        was, new = (_in_words(record.get("datasets", {}).get(split, [])) for record in (before, now))
-        words.append(f"{split}: {was}, now {new}" if was != new else f"{split}: {was}")
-    if not any(", now " in word for word in words):
-        return "; ".join(words) + ", of another content"
-    return "; ".join(words)
-
-
-def _in_words(accounts: list[dict]) -> str:
-    return " and ".join(f"{one['chips']} chips of {one['data_root']}" for one in accounts) or "none"
-
-
-def _roots_in(text: str) -> set[str]:
-    """The data roots of training and validation in a config's text, absolute; it is parsed, not run."""
-    try:
-        statements = ast.parse(text).body
-    except (SyntaxError, ValueError):
-        return set()
-    assigned = {}
-    for statement in statements:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            assigned[statement.targets[0].id] = statement.value
-    roots = set()
-    loaders = [assigned[name] for name in ("train_dataloader", "val_dataloader") if name in assigned]
-    for loader in loaders:
-        for node in ast.walk(loader):
-            if isinstance(node, ast.keyword) and node.arg == "data_root" and isinstance(node.value, ast.Constant):
-                roots.add(str(Path(node.value.value).absolute()))
-    return roots

@@ -1,9 +1,11 @@
-"""Several processes of one training: one decides, all do the same."""
+"""Several processes of one training: one speaks and decides, all do the same."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 import torch
 from mmengine.config import Config
@@ -13,6 +15,20 @@ from mmengine.utils.dl_utils import set_multi_processing
 from segmentation.core.errors import PipelineError
 
 _Decision = TypeVar("_Decision")
+
+
+def is_first() -> bool:
+    """Whether this is the first of the processes that a launcher has started, or the only one.
+
+    Known from the start on, before they are joined.
+    """
+    return os.environ.get("RANK", "0") == "0"
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print once, however many processes train; on standard output unless another file is named."""
+    if is_first():
+        print(text, file=file or sys.stdout, flush=True)
 
 
 def join_ranks(config: Config) -> None:

@@ -10,9 +10,12 @@ from pathlib import Path
 from mmengine.config import Config
 
 from segmentation.core.errors import PipelineError, in_one_line, reason_of
+from segmentation.core.workspace import REPOSITORY
 
 _NEEDED = ("model", "train_dataloader", "train_cfg", "optim_wrapper")
 _VALIDATION = ("val_dataloader", "val_cfg", "val_evaluator")
+# The settings of models, and of their parts, that may name a file of weights.
+_WEIGHTS = ("checkpoint", "pretrained")
 _KEY = re.compile(r"\w+(\.[\w-]+)*")
 
 
@@ -73,3 +76,36 @@ def check_config(config: Config, path: Path) -> None:
     length = config.train_cfg.get("max_iters", config.train_cfg.get("max_epochs"))
     if isinstance(length, bool) or not isinstance(length, int) or length < 1:
         raise PipelineError(f"{path}: train_cfg.max_iters has to be a whole number of at least 1, not {length!r}")
+
+
+def anchor_weights(config: Config, root: Path = REPOSITORY) -> None:
+    """Make the paths of weights absolute that a config names, so that it does not matter where training is started.
+
+    Args:
+        config: of a training; changed in place.
+        root: the folder that relative ones start from, see ``data.anchor_data_roots``. What is no file there stays as
+            it is: an address, or a name in some model zoo.
+    """
+    if isinstance(config.get("load_from"), str):
+        config.load_from = _anchored(config.load_from, root)
+    _anchor_weights_in(config.model, root)
+
+
+def _anchor_weights_in(part: object, root: Path) -> None:
+    """The same for a model's settings, however they are nested."""
+    if isinstance(part, list | tuple):
+        for item in part:
+            _anchor_weights_in(item, root)
+    elif isinstance(part, dict):
+        # MMEngine's own items() would import here what a config puts off.
+        for name, value in dict.items(part):
+            if name in _WEIGHTS and isinstance(value, str):
+                part[name] = _anchored(value, root)
+            else:
+                _anchor_weights_in(value, root)
+
+
+def _anchored(name: str, root: Path) -> str:
+    if "://" in name or not (root / name).is_file():
+        return name
+    return str(root / name)

@@ -18,6 +18,8 @@ from mmengine.runner import Runner
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # torchrun and timeout pass on a signal that a terminal has sent to every process already.
 _RELAYED_WITHIN_S = 1.0
+# What signal.signal takes and gives back; None is a handler that was not set from Python.
+_Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 class Stopped(Exception):
@@ -50,7 +52,7 @@ class StopSignals:
         self._clock = clock
         self._received_at = 0.0
         self._owner = os.getpid()
-        self._before: dict[int, object] = {}
+        self._before: dict[int, _Handler] = {}
 
     def listen(self) -> None:
         """Take the signals over, in the main thread."""

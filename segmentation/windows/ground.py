@@ -47,7 +47,7 @@ def _outline(valid: np.ndarray) -> shapely.Polygon | shapely.MultiPolygon:
 def _simplified(exact: shapely.Geometry, valid: np.ndarray) -> shapely.Geometry:
     """The simplest outline that still agrees with the valid pixels, in pixels."""
     # Loads geopandas: not before a window needs it, as most do without.
-    from segmentation.geo.vectors.read import polygonal
+    from segmentation.geo.areas import polygonal
 
     for specks_px in _SPECKS_PX:
         kept = _without_specks(valid, specks_px)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
@@ -37,6 +38,32 @@ def overlap_groups(windows: Windows) -> np.ndarray:
     """Connected components of overlap: (n,) int32, one label a group."""
     first, second = overlapping_pairs(windows).T
     return connected_groups(len(windows), first, second)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The splits of windows.
+
+    Attributes:
+        group: (n,) int32, windows that overlap, or are joined by others that do, share a number.
+        split: (n,) str: train, val or test, the same for all of a group.
+    """
+
+    group: np.ndarray
+    split: np.ndarray
+
+
+def split_windows(ids: np.ndarray, windows: Windows, test_ids: frozenset[str], seed: int) -> Splits:
+    """A split for every window; windows that overlap go to the same one.
+
+    Args:
+        ids: (n,) str, the polygons' ids.
+        windows: around the polygons.
+        test_ids: ids of the polygons that are to be the test split.
+        seed: of the random order in which groups are split.
+    """
+    group = overlap_groups(windows)
+    return Splits(group, assign_splits(ids, group, test_ids, seed))
 
 
 def assign_splits(

@@ -21,11 +21,12 @@ from segmentation.core import cli
 from segmentation.core.errors import PipelineError
 from segmentation.core.workspace import Workspace
 from segmentation.geo.grid import CHIP_PX, Grid
+from segmentation.geo.vectors.clean import Account
 from segmentation.imagery.cache import COVERED, NOT_COVERED, QuadCache, QuadRecord
 from segmentation.imagery.planet.quads import QuadReader
 from segmentation.imagery.planet.source import PlanetImagery
 from segmentation.polygons.literature import LiteraturePolygons
-from segmentation.windows.record import as_windows, plan_windows
+from segmentation.windows.plan import as_windows, plan_windows
 from segmentation.windows.statuses import TOO_LITTLE_DATA, WRITTEN
 
 GRID = Grid()
@@ -213,7 +214,7 @@ def test_quads_are_accounted_for(made):
 def test_the_summary_names_what_is_missing(made):
     windows, _, source = made
     everything = windows.reset_index()
-    polygons = LiteraturePolygons(everything, everything, read=7, repaired=0, dropped={"outside 30 N to 30 S": 1})
+    polygons = LiteraturePolygons(everything, everything, Account(read=7, dropped={"outside 30 N to 30 S": 1}))
     train = BandSums(4, np.array([40, 80]), np.array([400, 1700]))
     text = summarise(polygons, Dataset(everything, train, everything[:0]), source.footprint(as_windows(everything)))
     for line in (
@@ -230,7 +231,7 @@ def test_the_summary_names_what_is_missing(made):
 def test_the_summary_says_how_far_the_splits_are_from_their_shares(made):
     windows, _, source = made
     lopsided = windows.reset_index().assign(split="test")
-    polygons = LiteraturePolygons(lopsided, lopsided, read=6, repaired=0, dropped={})
+    polygons = LiteraturePolygons(lopsided, lopsided, Account(read=6))
     footprint = source.footprint(as_windows(lopsided))
     text = summarise(polygons, Dataset(lopsided, None, lopsided[:0]), footprint)
     assert "train 0 (0.0%, meant 80%), val 0 (0.0%, meant 10%), test 4 (100.0%, meant 10%)" in text
@@ -284,7 +285,7 @@ def test_a_mask_that_was_lost_is_drawn_again(made, cached, tmp_path):
     """People delete ann_dir to have it made anew."""
     row = made[0].loc["pit"]
     job = CutJob(
-        position=0,
+        window_id="pit",
         col=int(row["col"]),
         row=int(row["row"]),
         side_px=512,

@@ -12,7 +12,7 @@ import pyproj
 import pytest
 import rasterio
 
-from segmentation.core.environment import check_projections
+from segmentation.core.process.environment import check_projections
 from segmentation.core.workspace import REPOSITORY
 
 _OWN = Path(rasterio.__file__).parent / "proj_data"
@@ -21,7 +21,7 @@ _OWN = Path(rasterio.__file__).parent / "proj_data"
 def check(**variables):
     """The check in its own process, as libraries look at the environment once."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PROJ_")}
-    code = "import argparse; from segmentation import cli; cli.run(lambda _: 0, argparse.Namespace(verbose=False))"
+    code = "import argparse; from segmentation.core import cli; cli.run(lambda _: 0, argparse.Namespace(verbose=False))"
     return subprocess.run(
         [sys.executable, "-c", code],
         env=environment | {name: str(value) for name, value in variables.items()},

@@ -1,13 +1,14 @@
 """``python -m segmentation.evaluate`` on a small drawn year."""
 
 import json
+import shutil
 import sys
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.evaluations import RUN, YEAR, countries, draw_year, model
+from helpers.evaluations import GRID, RUN, YEAR, countries, draw_year, model
 from helpers.outputs_page import documented, layer, named_in, surprising_nulls
 from matplotlib.image import imread
 from sklearn import metrics
@@ -20,6 +21,7 @@ from segmentation.evaluate.draw.gallery import best_median_worst
 from segmentation.evaluate.judgement import chip_pixel_classes
 from segmentation.geo.geopackage import Layer, read_metadata, write_geopackage
 from segmentation.predict.probability import NO_DATA, read_probability
+from segmentation.windows.record import read_grid
 
 FILES = {
     "calibration.csv",
@@ -217,7 +219,8 @@ def test_the_screen_shows_figures_and_where_the_files_are(year, evaluated, capsy
 def test_without_validation_windows_no_threshold_is_chosen(tmp_path, capsys):
     workspace, polygons = draw_year(tmp_path, chips=False)
     windows = workspace.year(YEAR).windows
-    gpd.read_file(windows).query("split != 'val'").to_file(windows, layer="windows")
+    left, settings = gpd.read_file(windows).query("split != 'val'"), read_metadata(windows)
+    write_geopackage(windows, [Layer("windows", left, "Polygon")], settings)
     polygons.to_file(tmp_path / "mines.gpkg")
     config, checkpoint = model(tmp_path)
     named = ("--config", config, "--checkpoint", checkpoint, "-iter=8", "--countries", countries(tmp_path))
@@ -225,6 +228,15 @@ def test_without_validation_windows_no_threshold_is_chosen(tmp_path, capsys):
     assert "no threshold chosen: no val windows" in capsys.readouterr().out
     written = workspace.year(YEAR).evaluation(RUN, "test_mines") / "evaluation.json"
     assert json.loads(written.read_text())["best_threshold"] is None
+
+
+def test_windows_that_do_not_say_their_grid_are_told(year, tmp_path):
+    workspace, _, _ = year
+    shutil.copy(workspace.year(YEAR).windows, tmp_path / "windows.gpkg")
+    assert read_grid(tmp_path / "windows.gpkg") == GRID
+    gpd.read_file(tmp_path / "windows.gpkg").to_file(tmp_path / "windows.gpkg", layer="windows")
+    with pytest.raises(PipelineError, match=r"windows.gpkg does not say on which grid .* run step 1"):
+        read_grid(tmp_path / "windows.gpkg")
 
 
 def test_neither_config_nor_checkpoint_is_needed(year, evaluated, tmp_path):

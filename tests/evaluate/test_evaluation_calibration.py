@@ -30,8 +30,9 @@ def test_the_error_is_the_weighted_distance():
 
 
 def test_bins_hold_their_lower_edge_and_the_last_one_both():
-    pixels, said, mine = reliability(drawn(p10=(4, 0), p18=(0, 4), p20=(1, 1), p100=(0, 3)))
-    assert pixels.tolist() == [0, 8, 2, 0, 0, 0, 0, 0, 0, 3]
+    found = reliability(drawn(p10=(4, 0), p18=(0, 4), p20=(1, 1), p100=(0, 3)))
+    said, mine = found.mean_probability, found.mine_share
+    assert found.pixels.tolist() == [0, 8, 2, 0, 0, 0, 0, 0, 0, 3]
     assert said[[1, 2, 9]] == pytest.approx([0.14, 0.2, 1.0])
     assert mine[[1, 2, 9]] == pytest.approx([0.5, 0.5, 1.0])
     assert np.isnan(said[[0, 3, 4, 5, 6, 7, 8]]).all()
@@ -47,6 +48,6 @@ def test_bins_are_those_of_scikit_learn(rng):
     truth = np.repeat(np.repeat([0, 1], LEVELS), counts.ravel())
     probability = np.repeat(np.tile(np.arange(LEVELS) / 250, 2), counts.ravel())
     shares, means = calibration_curve(truth, probability, n_bins=10)
-    _, said, mine = reliability(counts)
-    assert said == pytest.approx(means)
-    assert mine == pytest.approx(shares)
+    found = reliability(counts)
+    assert found.mean_probability == pytest.approx(means)
+    assert found.mine_share == pytest.approx(shares)

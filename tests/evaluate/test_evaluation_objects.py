@@ -6,7 +6,7 @@ import shapely
 
 from segmentation.evaluate.estimates import Draws, object_estimates, object_sizes
 from segmentation.evaluate.inputs import Pair
-from segmentation.evaluate.objects import match, outline, unite
+from segmentation.evaluate.objects import match, outline, unite_objects
 from segmentation.geo.grid import Grid, lonlat_to_mercator
 
 GRID = Grid()
@@ -31,7 +31,7 @@ def objects(*windows):
     """Objects of windows given as ``(mine, pair, group)``."""
     outlines = [outline(mine, pair) for mine, pair, _ in windows]
     group = np.repeat([group for _, _, group in windows], [len(part) for part in outlines])
-    return unite(np.concatenate(outlines), group, GRID)
+    return unite_objects(np.concatenate(outlines), group, GRID)
 
 
 def of(*blocks):

@@ -12,13 +12,15 @@ from segmentation.chips.mask import BACKGROUND, IGNORE, MINE
 from segmentation.evaluate.pixels import (
     LEVELS,
     MEASURES,
+    THRESHOLDS,
     Agreement,
     agreement_at,
     agreement_by_level,
+    average_precision,
+    best_level,
     histogram,
     level_of,
 )
-from segmentation.evaluate.sweep import THRESHOLDS, average_precision, best_level
 from segmentation.predict.probability import CERTAIN, NO_DATA
 
 B, M, X, N = BACKGROUND, MINE, IGNORE, NO_DATA

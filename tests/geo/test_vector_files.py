@@ -20,7 +20,7 @@ from segmentation.geo.countries import read_countries
 from segmentation.geo.vectors.files import VectorName, find_vector
 from segmentation.geo.vectors.read import read_vector
 from segmentation.panel.inputs import YearInput, read_panel
-from segmentation.polygons.combine import read_source
+from segmentation.polygons.combine import read_published
 from segmentation.polygons.literature import read_polygons
 
 A, B, C = (shapely.box(x, -6, x + 0.01, -5.99) for x in (-57.1, -57.2, -57.3))
@@ -66,7 +66,7 @@ READERS = {
     "step 1": lambda path: len(read_polygons(path).all),
     "reference": lambda path: len(read_reference(path).polygons_3857),
     "panel": lambda path: len(read_panel([YearInput(2016, path)], LAND)[0]),
-    "combine": lambda path: len(read_source(path, "maus").parts),
+    "combine": lambda path: len(read_published(path, "maus").parts),
     "countries": lambda path: len(read_countries(path)),
 }
 

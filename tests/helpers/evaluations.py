@@ -9,6 +9,7 @@ import shapely
 from segmentation.chips.chip import write_chip
 from segmentation.chips.mask import draw_mask, write_mask
 from segmentation.core.workspace import Workspace
+from segmentation.geo.geopackage import Layer, write_geopackage
 from segmentation.geo.grid import CHIP_PX, CRS, Grid, Windows, boxes
 from segmentation.imagery.reflectance import encode as encode_chip
 from segmentation.imagery.source import Pixels
@@ -85,6 +86,5 @@ def draw_year(root: Path, masks: bool = True, chips: bool = True) -> tuple[Works
         geometry=squares,
         crs=CRS,
     )
-    folder.path.mkdir(parents=True, exist_ok=True)
-    frame.to_file(folder.windows, layer="windows")
+    write_geopackage(folder.windows, [Layer("windows", frame, "Polygon")], {"level": str(GRID.level)})
     return workspace, gpd.GeoDataFrame({"id": names}, geometry=mines, crs=CRS)

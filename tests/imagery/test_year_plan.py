@@ -10,6 +10,7 @@ from helpers.quads import world_to_mercator
 from helpers.step_1 import POLYGONS, QUADS, calm_run, polygons_file
 
 from segmentation.geo.grid import BLOCK_PX, Grid, Windows
+from segmentation.geo.vectors.clean import Account
 from segmentation.imagery.cache import COVERED, NOT_COVERED, QuadCache, QuadRecord
 from segmentation.imagery.cost import YearPlan, announce
 from segmentation.imagery.planet.source import WINDOWS_ONLY, PlanetImagery
@@ -22,9 +23,8 @@ AT = [(680, 600), (680, 700), (700, 600), (720, 600)]
 WINDOWS = Windows(
     *(np.array(of) for of in zip(*((*np.add(GRID.quad_origin(x, 1018), place), 512) for x, place in AT), strict=True))
 )
-LITERATURE = LiteraturePolygons(
-    *(gpd.GeoDataFrame({"id": []}),) * 2, read=45_000, repaired=0, dropped={"no geometry": 3}
-)
+NOTHING = gpd.GeoDataFrame({"id": []})
+LITERATURE = LiteraturePolygons(NOTHING, NOTHING, Account(read=45_000, dropped={"no geometry": 3}))
 
 
 def row(what, value):

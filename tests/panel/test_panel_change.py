@@ -14,7 +14,7 @@ from segmentation.panel import change
 from segmentation.panel.history import site_years
 from segmentation.panel.observed import Observed
 from segmentation.panel.tables import country_years
-from segmentation.predict.outlines.join import outline_pixels
+from segmentation.predict.outlines.trace import outline_pixels
 
 ONE = panel({2016: [square(0)]})["area"].iloc[0]
 
@@ -75,7 +75,9 @@ def test_pixel_outlines_that_share_edges_give_the_same_pieces_as_plain_overlays(
     masks[1][60:] = masks[0][60:]
     masks[1][:, 90:] = ~masks[0][:, 90:]  # gained and lost lie side by side
     transform = Affine(UNIT / 20, 0, 20, 0, -UNIT / 20, -5)
-    shapes = {2016 + k: outline_pixels(mask.astype("uint8"), 1 / 250, transform)[0] for k, mask in enumerate(masks)}
+    shapes = {
+        2016 + k: outline_pixels(mask.astype("uint8"), 1 / 250, transform).polygons for k, mask in enumerate(masks)
+    }
     polygons = panel(shapes)
     _, history, pieces = follow(polygons, (2016, 2017))
     assert len(history.sites) > 1

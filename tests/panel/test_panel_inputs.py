@@ -8,7 +8,9 @@ from helpers.panels import UNIT, follow, square, write_years
 
 from segmentation.core.errors import PipelineError
 from segmentation.core.workspace import Workspace
-from segmentation.geo.vectors.read import clean, polygonal, read_vector
+from segmentation.geo.areas import polygonal
+from segmentation.geo.vectors.clean import clean
+from segmentation.geo.vectors.read import read_vector
 from segmentation.panel.inputs import YearInput, find_run_name, read_panel, year_inputs
 from segmentation.panel.observed import country_observed_m2, observed_share, read_observed
 from segmentation.panel.tables import country_years
@@ -30,7 +32,8 @@ def test_what_is_odd_is_mended_or_left_out_and_counted():
     mixed = shapely.GeometryCollection([shapely.box(8, 8, 9, 9), shapely.Point(7, 7), shapely.box(8.5, 8, 9.5, 9)])
     line, empty = shapely.LineString([(0, 0), (1, 1)]), shapely.Polygon()
     far = shapely.box(179.9, 0, 180.1, 1)
-    table, account = clean(frame(BOW_TIE, high, mixed, line, empty, None, far, name=list("abcdefg")))
+    areas = clean(frame(BOW_TIE, high, mixed, line, empty, None, far, name=list("abcdefg"))).without_wrapped()
+    table, account = areas.frame, areas.account
     assert table["name"].tolist() == ["a", "b", "c"]
     assert (account.read, account.repaired, account.flattened) == (7, 2, 1)
     assert account.dropped == {"no geometry": 2, "not a polygon": 1, "on both sides of the antimeridian": 1}

@@ -19,9 +19,9 @@ from segmentation.geo.areas import area_m2
 from segmentation.geo.countries import read_countries
 from segmentation.geo.geopackage import read_metadata
 from segmentation.geo.grid import Grid
-from segmentation.polygons.combine import BOTH, COLUMNS, MAUS, TANG_WERNER, combine, main, read_source
+from segmentation.polygons.combine import BOTH, COLUMNS, MAUS, TANG_WERNER, combine, main, read_published
 from segmentation.polygons.literature import read_polygons
-from segmentation.windows.record import plan_windows
+from segmentation.windows.plan import plan_windows
 
 
 def square(x, y, side=0.01):
@@ -48,7 +48,7 @@ def united(vector_file, countries):
 
     def unite(maus, tang_werner, name="{}.gpkg", **how):
         files = [vector_file(shapes, name.format(i), **how) for i, shapes in enumerate((maus, tang_werner))]
-        return combine(read_source(files[0], MAUS), read_source(files[1], TANG_WERNER), countries)
+        return combine(read_published(files[0], MAUS), read_published(files[1], TANG_WERNER), countries)
 
     return unite
 
@@ -201,7 +201,9 @@ def test_columns_of_the_files_do_not_matter(tmp_path, countries):
     maus.set_geometry("outline", crs="EPSG:4326").to_file(tmp_path / "m.gpkg")
     tang = gpd.GeoDataFrame({"id": ["a/b"], "source": ["x"]}, geometry=[square(0.5, 0)], crs="EPSG:4326")
     tang.to_file(tmp_path / "t.shp")
-    table = combine(read_source(tmp_path / "m.gpkg", MAUS), read_source(tmp_path / "t.shp", TANG_WERNER), countries)
+    table = combine(
+        read_published(tmp_path / "m.gpkg", MAUS), read_published(tmp_path / "t.shp", TANG_WERNER), countries
+    )
     assert tuple(table.columns) == COLUMNS
     assert table["source"].tolist() == [BOTH, MAUS]
 
@@ -262,7 +264,7 @@ def test_an_outline_that_crosses_itself_only_in_degrees_is_mended(tmp_path, vect
     assert inland.is_valid
     assert not gpd.GeoSeries([inland], crs="EPSG:32721").to_crs("EPSG:4326").is_valid.all()
     command(vector_file([inland], "utm.gpkg", crs="EPSG:32721"), vector_file([FAR], "far.gpkg"), tmp_path / "out.gpkg")
-    assert read_polygons(tmp_path / "out.gpkg").repaired == 0
+    assert read_polygons(tmp_path / "out.gpkg").account.repaired == 0
     assert said(capsys)["geometries repaired"] == ["1", "0"]
 
 
@@ -283,8 +285,8 @@ def test_step_1_takes_the_file_as_it_is(tmp_path, vector_file, rng):
     assert (
         found.in_belt["id"].tolist() == [str(i) for i in range(1, len(table) + 1)] == table["id"].astype(str).tolist()
     )
-    assert not found.dropped
-    assert found.repaired == 0
+    assert not found.account.dropped
+    assert found.account.repaired == 0
     plan = plan_windows(found.in_belt, Grid())
     assert len(plan) == len(table) == plan["id"].nunique()
 

@@ -15,7 +15,7 @@ from shapely import affinity
 from segmentation.core.errors import PipelineError
 from segmentation.geo.grid import Grid
 from segmentation.polygons.literature import read_polygons
-from segmentation.windows.record import plan_windows
+from segmentation.windows.plan import plan_windows
 
 PIT = shapely.box(10, 5, 10.02, 5.01)
 DUMP = shapely.Point(-60, -10).buffer(0.01)
@@ -39,8 +39,8 @@ def test_any_crs_is_understood(vector_file, crs):
 def test_any_vector_format_is_understood(vector_file, name):
     found = read_polygons(vector_file([PIT, DUMP], name, id=["pit", "dump"]))
     assert sorted(ids(found)) == ["dump", "pit"]
-    assert found.read == 2
-    assert not found.dropped
+    assert found.account.read == 2
+    assert not found.account.dropped
 
 
 def test_other_columns_and_another_name_of_the_geometry_do_not_matter(tmp_path):
@@ -129,7 +129,7 @@ IN_BRAZIL, IN_GHANA, IN_CAMEROON = (
 
 def test_swapped_latitudes_and_longitudes_are_said(vector_file, caplog):
     found = read_polygons(vector_file(swapped(IN_BRAZIL, IN_GHANA), id=[1, 2]))
-    assert found.dropped == {"outside 30 N to 30 S": 1}
+    assert found.account.dropped == {"outside 30 N to 30 S": 1}
     assert "latitudes and longitudes swapped" in caplog.text
 
 
@@ -202,7 +202,7 @@ def test_a_file_that_cannot_serve_is_refused_in_one_line(tmp_path, make, message
 
 def test_self_intersections_are_mended_and_counted(vector_file):
     found = read_polygons(vector_file([BOW_TIE, PIT], id=[1, 2]))
-    assert found.repaired == 1
+    assert found.account.repaired == 1
     assert found.all.geometry.is_valid.all()
     assert found.all.geometry[0].area == pytest.approx(2 * 0.01 * 0.02 / 2)
 
@@ -235,13 +235,13 @@ def test_what_is_left_out_is_counted_with_its_reason(vector_file):
     line = shapely.LineString([(0, 0), (1, 1)])
     everything = [PIT, north, wrapped, line, None, shapely.Polygon()]
     found = read_polygons(vector_file(everything, "p.geojson", id=range(6)))
-    assert found.dropped == {
+    assert found.account.dropped == {
         "no geometry": 2,
         "not a polygon": 1,
         "on both sides of the antimeridian": 1,
         "outside 30 N to 30 S": 1,
     }
-    assert found.read == len(everything) == len(found.in_belt) + sum(found.dropped.values())
+    assert found.account.read == len(everything) == len(found.in_belt) + sum(found.account.dropped.values())
     assert found.all["id"].tolist() == ["0", "1"], "a northern mine may still lie in a window at the belt's edge"
 
 
@@ -252,7 +252,7 @@ def test_the_belt_ends_at_thirty_degrees(vector_file):
 
 def test_single_rows_in_metres_are_left_out_and_named(vector_file):
     found = read_polygons(vector_file([PIT, DUMP, shapely.box(7e5, 9e6, 7.1e5, 9.1e6)], id=[1, 2, 3]))
-    assert found.dropped == {"coordinates that are no degrees": 1}
+    assert found.account.dropped == {"coordinates that are no degrees": 1}
 
 
 def test_longitudes_counted_to_360_are_planned_where_they_are(vector_file):
@@ -301,6 +301,6 @@ def test_the_studys_demo_polygons_all_come_through():
     with closing(sqlite3.connect(REAL_POLYGONS)) as file:
         table = file.execute("SELECT table_name FROM gpkg_contents").fetchone()[0]
         in_file = {str(row[0]) for row in file.execute(f'SELECT id FROM "{table}"')}
-    assert len(in_file) == found.read == len(found.in_belt) == 100
+    assert len(in_file) == found.account.read == len(found.in_belt) == 100
     assert set(ids(found)) == in_file
-    assert not found.dropped
+    assert not found.account.dropped

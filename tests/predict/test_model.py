@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from segmentation.core.errors import PipelineError
+from segmentation.core.workspace import Workspace
+from segmentation.predict.kept import inputs_of
 from segmentation.predict.loading import read_config
 from segmentation.predict.runs import ModelRun, find_run
 
@@ -93,11 +95,12 @@ def test_a_model_is_named_in_one_way(trained, named):
         find_run(iteration=16000, **named, **trained)
 
 
-def test_the_fingerprint_follows_the_weights(trained):
-    one, other = (find_run("b5", iteration, **trained).fingerprint() for iteration in (16000, 160000))
+def test_the_fingerprint_follows_the_weights(trained, tmp_path):
+    folder = Workspace(tmp_path).year(2019)
+    one, other = (inputs_of(folder, find_run("b5", iteration, **trained)) for iteration in (16000, 160000))
     assert one["config"] == other["config"]
     assert one["checkpoint"] != other["checkpoint"]
-    assert one == ModelRun(**vars(find_run("b5", 16000, **trained))).fingerprint()
+    assert one == inputs_of(folder, ModelRun(**vars(find_run("b5", 16000, **trained))))
 
 
 def saved(path: Path, **meta) -> Path:

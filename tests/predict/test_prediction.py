@@ -15,7 +15,7 @@ from segmentation.geo.metadata import read_settings
 from segmentation.predict.devices import Inference
 from segmentation.predict.kept import record_path
 from segmentation.predict.runs import ModelRun, find_run
-from segmentation.predict.year import plan_year, write_and_outline
+from segmentation.predict.year import plan_year, write_levels
 from segmentation.windows.record import read_windows
 
 RUN = "model_1"
@@ -204,5 +204,5 @@ def test_a_chip_that_was_damaged_meanwhile_is_named(year, trained):
     chip = work.chips[2]
     chip.write_bytes(chip.read_bytes()[:3000])
     with pytest.raises(PipelineError, match=r"the chip .*w2.tif cannot be read; remove it and run step 1"):
-        write_and_outline(work.predictions[2], chip, np.zeros((512, 512), "uint8"), None)
+        write_levels(work.predictions[2].probability, chip, np.zeros((512, 512), "uint8"))
     assert "w2.tif" not in kept(year)

@@ -19,7 +19,9 @@ from segmentation.core.errors import PipelineError
 from segmentation.geo.grid import Grid
 from segmentation.predict.batches import Chips, batches_of, collate
 from segmentation.predict.devices import Inference, predict_chips
-from segmentation.predict.predictor import SEED, Predictor, choose_precision
+from segmentation.predict.precision import choose_precision
+from segmentation.predict.predictor import Predictor
+from segmentation.predict.segmentor import SEED
 
 FCN = {
     "model__decode_head": {
@@ -108,8 +110,8 @@ def one_by_one(run, chips):
 
 
 def all_at_once(predictor, chips):
-    batch = pseudo_collate([predictor._pipeline({"img_path": str(chip)}) for chip in chips])
-    return predictor.probability(batch["inputs"], batch["data_samples"]).numpy()
+    batch = pseudo_collate([predictor.segmentor.pipeline({"img_path": str(chip)}) for chip in chips])
+    return predictor.segmentor.probability(batch["inputs"], batch["data_samples"]).numpy()
 
 
 @pytest.mark.parametrize("changes", MODELS.values(), ids=MODELS)
@@ -125,9 +127,9 @@ def test_probabilities_are_those_of_mmsegmentation(tmp_path, chips, changes):
 def test_the_study_s_head_is_rewritten_and_says_the_same(plain, chips):
     predictor = Predictor(plain, "cpu")
     ran = []
-    for conv in predictor._model.decode_head.convs:
+    for conv in predictor.segmentor._model.decode_head.convs:
         conv.register_forward_hook(lambda *parts: ran.append(parts[2].shape[2:]))
-    fused = predictor._model.decode_head.fusion_conv
+    fused = predictor.segmentor._model.decode_head.fusion_conv
     fused.register_forward_hook(lambda *_: pytest.fail("the fusion ran at full size"))
     np.testing.assert_allclose(all_at_once(predictor, chips[:1]), one_by_one(plain, chips[:1]), atol=1e-4)
     assert [tuple(size) for size in ran] == [(128, 128), (64, 64), (32, 32), (16, 16)]
@@ -146,7 +148,9 @@ def test_a_rewrite_that_is_wrong_for_a_model_is_left_alone_and_told(tmp_path, ch
     head = FCN["model__decode_head"] | {"type": "HeadWithoutItsNorm"}
     run = untrained(tmp_path, model__decode_head=head)
     predictor = Predictor(run, "cpu")
-    assert isinstance(predictor._model.decode_head.convs[0].norm, torch.nn.Identity), "nothing would be compared"
+    assert isinstance(predictor.segmentor._model.decode_head.convs[0].norm, torch.nn.Identity), (
+        "nothing would be compared"
+    )
     expected = one_by_one(run, chips[:2])
     np.testing.assert_allclose(all_at_once(predictor, chips[:2]), expected, atol=1e-4)
     assert "model is run as it is: its faster form differs from it by " in caplog.text
@@ -155,10 +159,10 @@ def test_a_rewrite_that_is_wrong_for_a_model_is_left_alone_and_told(tmp_path, ch
 
 def test_a_right_rewrite_is_compared_once_and_kept_in_silence(plain, chips, caplog):
     predictor = Predictor(plain, "cpu")
-    rewritten = predictor._model
+    rewritten = predictor.segmentor._model
     all_at_once(predictor, chips[:2])
-    assert predictor._model is rewritten
-    assert predictor._plain is None
+    assert predictor.segmentor._model is rewritten
+    assert predictor.segmentor._plain is None
     assert not caplog.text
 
 
@@ -204,7 +208,7 @@ def seen(run, precision, chips):
     predictor = Predictor(run, "cpu", precision)
     # The model is compared with the plain one once, in fp32: not what is looked at here.
     all_at_once(predictor, chips[:1])
-    model, types, logits = predictor._model, {}, []
+    model, types, logits = predictor.segmentor._model, {}, []
     model.backbone.register_forward_pre_hook(lambda _, given: types.update(pixels=given[0].dtype))
     model.decode_head.conv_seg.register_forward_hook(lambda *parts: types.update(logits=parts[2].dtype))
     inference = model.inference
@@ -262,8 +266,8 @@ def test_bf16_is_for_convolutions_and_products_alone(rounded):
 def test_values_that_are_not_finite_are_refused_naming_the_chip(plain, chips, precision, hint):
     predictor = Predictor(plain, "cpu")
     all_at_once(predictor, chips[:1])
-    predictor.precision = precision
-    predictor._model.decode_head.conv_seg.register_forward_hook(lambda *parts: overflowed(parts[2]))
+    predictor.segmentor.precision = precision
+    predictor.segmentor._model.decode_head.conv_seg.register_forward_hook(lambda *parts: overflowed(parts[2]))
     with pytest.raises(PipelineError, match=f"no finite probabilities for .*1.tif.*{hint}"):
         all_at_once(predictor, chips[:2])
 
@@ -285,7 +289,7 @@ def test_a_chip_that_cannot_be_read_is_named_with_the_way_out(plain, chips, tmp_
 
 def test_what_reading_processes_find_wrong_is_the_same_one_line(plain, chips, tmp_path):
     (tmp_path / "empty.tif").touch()
-    reading = Chips([tmp_path / "empty.tif"], Predictor(plain, "cpu")._pipeline, plain)
+    reading = Chips([tmp_path / "empty.tif"], Predictor(plain, "cpu").segmentor.pipeline, plain)
     loader = torch.utils.data.DataLoader(reading, num_workers=1, collate_fn=collate)
     with pytest.raises(PipelineError, match=r"^the chip .*empty.tif cannot be read; remove it"):
         list(batches_of(loader))
@@ -330,7 +334,7 @@ def short_of_memory(predictor, most):
         if sizes[-1] > most:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    predictor._model.backbone.register_forward_pre_hook(check)
+    predictor.segmentor._model.backbone.register_forward_pre_hook(check)
     return sizes
 
 
@@ -388,7 +392,7 @@ def test_a_device_or_precision_that_is_not_there_is_told(plain, device, precisio
     ],
 )
 def test_all_devices_compute_in_one_precision(monkeypatch, precision, devices, chosen):
-    monkeypatch.setattr("segmentation.predict.predictor._computes_in_bf16", lambda gpu: gpu != "cuda:9")
+    monkeypatch.setattr("segmentation.predict.precision._computes_in_bf16", lambda gpu: gpu != "cuda:9")
     if " " in chosen:
         with pytest.raises(PipelineError, match=chosen):
             choose_precision(precision, devices)

@@ -26,10 +26,11 @@ from segmentation.core import cli
 from segmentation.core.errors import PipelineError
 from segmentation.core.workspace import REPOSITORY, Workspace
 from segmentation.train import __main__ as train
-from segmentation.train.checkpoints import WholeFileBackend, good_checkpoints
-from segmentation.train.data import choose_folder, config_roots, leaf_datasets, point_to
+from segmentation.train.checkpoints import Checkpoint, WholeFileBackend, good_checkpoints
+from segmentation.train.data import anchor_data_roots, choose_folder, config_roots, leaf_datasets, point_to
 from segmentation.train.faults import explain
-from segmentation.train.settings import check_config, parse_change, read_config
+from segmentation.train.record import refuse_other_data
+from segmentation.train.settings import anchor_weights, check_config, parse_change, read_config
 from segmentation.train.shared_memory import fit_workers
 from segmentation.train.stopping import StopSignals
 
@@ -145,6 +146,32 @@ def test_a_finished_run_says_so_and_keeps_what_it_was_trained_on(trained, typed)
     assert [account["chips"] for account in kept["datasets"]["val"]] == [2]
 
 
+def test_training_stays_where_it_was_started_and_finds_what_its_config_names(trained, tmp_path, typed, monkeypatch):
+    """Configs name data from the repository's root on, the command line what it names from where it is typed."""
+    year = os.path.relpath(trained / "data" / "segmentation" / "2019", REPOSITORY)
+    write_config(tmp_path / "small.py", year, default_hooks__checkpoint__interval=1)
+    shutil.copytree(trained / "run", tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = typed("small.py", "--work-dir", "run")
+    assert (status, "trained already" in out) == (DONE, True)
+    assert Path.cwd() == tmp_path
+
+
+def test_paths_of_a_config_start_from_one_folder_wherever_they_nest(tmp_path):
+    (tmp_path / "mit.pth").touch()
+    datasets = [leaf(), {"type": "RepeatDataset", "dataset": {"data_prefix": {"img_path": "a"}}}]
+    backbone = {"init_cfg": {"type": "Pretrained", "checkpoint": "mit.pth"}, "pretrained": "https://example.org/a.pth"}
+    model = {"backbone": backbone, "decode_head": [{"init_cfg": {"checkpoint": "zoo_name"}}]}
+    loader = {"dataset": {"type": "ConcatDataset", "datasets": datasets}}
+    config = Config({"train_dataloader": loader, "model": model, "load_from": "mit.pth"})
+    anchor_data_roots(config, tmp_path)
+    anchor_weights(config, tmp_path)
+    assert config_roots(config) == [str(tmp_path / "here"), str(tmp_path)]
+    assert config.load_from == config.model.backbone.init_cfg.checkpoint == str(tmp_path / "mit.pth")
+    assert config.model.backbone.pretrained == "https://example.org/a.pth"
+    assert config.model.decode_head[0].init_cfg.checkpoint == "zoo_name"
+
+
 def edited_mask(year):
     path = year / "ann_dir" / "train" / "train1.tif"
     shutil.copy(year / "ann_dir" / "val" / "val0.tif", path)
@@ -230,6 +257,13 @@ def test_a_run_from_before_on_other_folders_is_refused(trained, kept, tmp_path, 
     assert status == REFUSED
     [line] = lines(err)
     assert f"of {trained}/data/segmentation/2019; now it would be {tmp_path}/data/segmentation/2019" in line
+
+
+def test_a_run_from_before_whose_config_names_no_folder_is_refused(tmp_path):
+    newest = Checkpoint(tmp_path / "iter_1.pth", 1, True, "train_dataloader = dict(dataset=dict(data_root=None))\n")
+    data = {"datasets": {"train": [{"data_root": "/here"}], "val": []}, "fingerprint": "0"}
+    with pytest.raises(PipelineError, match="of nobody knows which; now it would be /here"):
+        refuse_other_data(tmp_path, data, newest)
 
 
 def test_a_dataset_that_is_not_there_names_the_step_to_run(trained, tmp_path, typed):

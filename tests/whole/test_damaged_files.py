@@ -130,7 +130,7 @@ def test_a_damaged_composite_is_found_and_made_again(tmp_path, rng):
     path = tmp_path / "0-0-512.tif"
     zeroed(path, 0.5)
     assert store.is_settled(square), "its size says nothing"
-    outcome = cut(CutJob(0, *square, tmp_path / "c.tif", None, np.array([]), CompositeReader(tmp_path), Grid(14), {}))
+    outcome = cut(CutJob("w", *square, tmp_path / "c.tif", None, np.array([]), CompositeReader(tmp_path), Grid(14), {}))
     assert (outcome.status, outcome.damage.path) == (DAMAGED, path)
     store.doubt(path)
     assert not store.is_settled(square)

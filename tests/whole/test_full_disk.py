@@ -18,8 +18,8 @@ from segmentation.chips.chip import write_chip
 from segmentation.chips.mask import write_mask
 from segmentation.core import workspace
 from segmentation.core.errors import DiskFull, PipelineError
+from segmentation.core.figures import pyplot, save_png
 from segmentation.core.workspace import whole_file, write_json
-from segmentation.evaluate.draw.pictures import pyplot, save
 from segmentation.geo.formats import FORMATS, write_polygons
 from segmentation.geo.geopackage import Layer
 from segmentation.geo.geotiffs import check_written, damage, written_by_gdal
@@ -56,7 +56,7 @@ def polygons(count=3000):
 def picture(path):
     figure, axis = pyplot().subplots()
     axis.imshow(noise(100, 100))
-    save(figure, path, dpi=100)
+    save_png(figure, path, dpi=100)
 
 
 def composite(path):

@@ -15,7 +15,7 @@ import pytest
 from helpers.step_1 import YEAR, calm_run, counts, digests_under, partial_files, polygons_file, rendered_quads, started
 
 from segmentation.core.errors import PipelineError
-from segmentation.core.journal import RecordFile
+from segmentation.core.journal import Journal
 from segmentation.core.process import leftovers
 from segmentation.core.process.locks import FolderLocks, GivenUp
 from segmentation.core.workspace import REPOSITORY, Workspace, whole_file
@@ -34,8 +34,8 @@ NEVER = Event()
 KEEP_MANY = """
 import sys
 from pathlib import Path
-from segmentation.core.journal import RecordFile
-records = RecordFile(Path(sys.argv[1]))
+from segmentation.core.journal import Journal
+records = Journal(Path(sys.argv[1]))
 for number in range(60):
     records.keep(f"{sys.argv[2]}-{number}", {"number": number})
     if number % 20 == 0:
@@ -95,7 +95,7 @@ def test_what_several_processes_keep_and_tidy_is_all_there(tmp_path):
     with ExitStack() as stack:
         writers = [stack.enter_context(other_process(KEEP_MANY, path, name)) for name in "abc"]
         assert [writer.wait(60) for writer in writers] == [0, 0, 0]
-    records = RecordFile(path)
+    records = Journal(path)
     assert set(records) == {f"{name}-{number}" for name in "abc" for number in range(60)}
     records.tidy()
     assert len(path.read_text().splitlines()) == 180
@@ -103,7 +103,7 @@ def test_what_several_processes_keep_and_tidy_is_all_there(tmp_path):
 
 
 def test_what_another_one_has_added_tidied_or_removed_is_noticed(tmp_path):
-    mine, other = RecordFile(tmp_path / "facts.jsonl"), RecordFile(tmp_path / "facts.jsonl")
+    mine, other = Journal(tmp_path / "facts.jsonl"), Journal(tmp_path / "facts.jsonl")
     mine.keep("b", 1)
     other.keep("a", 2)
     assert "a" not in mine
@@ -118,15 +118,15 @@ def test_what_another_one_has_added_tidied_or_removed_is_noticed(tmp_path):
     assert (tmp_path / "facts.jsonl").read_text() == '["a", 2]\n["b", 4]\n["c", 3]\n'
     (tmp_path / "facts.jsonl").unlink()
     mine.keep("d", 5)
-    assert sorted(RecordFile(tmp_path / "facts.jsonl")) == ["d"]
+    assert sorted(Journal(tmp_path / "facts.jsonl")) == ["d"]
 
 
 def test_a_record_that_cannot_be_written_and_is_in_order_is_left_alone(tmp_path):
-    records = RecordFile(tmp_path / "facts.jsonl")
+    records = Journal(tmp_path / "facts.jsonl")
     records.keep("a", 1)
     (tmp_path / "facts.jsonl").chmod(0o444)
     inode = (tmp_path / "facts.jsonl").stat().st_ino
-    RecordFile(tmp_path / "facts.jsonl").tidy()
+    Journal(tmp_path / "facts.jsonl").tidy()
     assert (tmp_path / "facts.jsonl").stat().st_ino == inode
 
 
@@ -303,7 +303,7 @@ def test_two_runs_that_share_a_cache_fetch_every_quad_once_and_make_the_same_chi
     assert not partial_files(tmp_path)
     [record] = (tmp_path / "tiles").rglob("quads.jsonl")
     names = {path.rpartition("/quads/")[2].removesuffix("/full") for path in quads}
-    assert set(RecordFile(record)) == names
+    assert set(Journal(record)) == names
     own = {name: digest for name, digest in calm.digests.items() if name.startswith("segmentation/")}
     for root in roots:
         made = digests_under(root / "segmentation" / str(YEAR))

@@ -7,7 +7,7 @@ import shapely
 
 from segmentation.geo.grid import Grid, lonlat_to_mercator
 from segmentation.windows import cautions
-from segmentation.windows.record import full_resolution, plan_windows
+from segmentation.windows.plan import full_resolution, plan_windows
 from segmentation.windows.statuses import TOO_LITTLE_DATA, WRITTEN
 
 GRID = Grid()

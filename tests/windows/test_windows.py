@@ -11,16 +11,12 @@ from segmentation.core.errors import PipelineError
 from segmentation.geo.geopackage import read_metadata
 from segmentation.geo.grid import Grid, boxes, quad_name
 from segmentation.imagery.cache import NOT_COVERED
+from segmentation.windows.plan import as_windows, full_resolution, keep_former_splits, plan_windows, splits_fingerprint
 from segmentation.windows.record import (
     VALID_GROUND,
     Footprint,
-    as_windows,
-    full_resolution,
-    keep_former_splits,
-    plan_windows,
     quads_by_window,
     read_windows,
-    splits_fingerprint,
     write_windows,
     written_fingerprint,
 )

@@ -58,7 +58,7 @@ def _quotas(root: Path) -> Iterator[int]:
 
 def _own_groups(root: Path) -> dict[str, str]:
     """The control groups of this process by controller, with version 2's under no name (man 7 cgroups)."""
-    groups = {}
+    groups: dict[str, str] = {}
     for line in _lines(root / "proc/self/cgroup"):
         _, controllers, path = line.split(":", 2)
         groups |= dict.fromkeys(controllers.split(","), path)

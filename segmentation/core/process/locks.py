@@ -15,12 +15,13 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
-try:
-    import fcntl
-except ModuleNotFoundError:  # not a POSIX system
-    fcntl = None
+# Not there on Windows.
+fcntl: ModuleType | None = import_module("fcntl") if find_spec("fcntl") else None
 
 LOCK_NAME = ".lock"
 _ALONE, _SHARED, _NONE = (fcntl.LOCK_EX, fcntl.LOCK_SH, fcntl.LOCK_UN) if fcntl else (0, 0, 0)
@@ -95,7 +96,7 @@ class FolderLocks:
     def _try(self, name: str, kind: int) -> bool:
         """Whether a lock was to be had; where there are no locks, it was."""
         descriptor = _descriptor(self._path)
-        if descriptor is None:
+        if fcntl is None or descriptor is None:
             return True
         try:
             fcntl.lockf(descriptor, kind | fcntl.LOCK_NB, 1, _byte(name))
@@ -107,7 +108,7 @@ class FolderLocks:
 
     def _unlock(self, name: str) -> None:
         descriptor = _descriptor(self._path)
-        if descriptor is not None:
+        if fcntl is not None and descriptor is not None:
             with suppress(OSError):
                 fcntl.lockf(descriptor, _NONE, 1, _byte(name))
 

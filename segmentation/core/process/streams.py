@@ -8,6 +8,7 @@ import select
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 _STANDARD = range(3)
 
@@ -48,7 +49,7 @@ def output_is_gone() -> bool:
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in watch.poll(0))
 
 
-def flush(stream: io.TextIOBase | None) -> None:
+def flush(stream: TextIO | None) -> None:
     """Write what a stream still holds.
 
     Raises:
@@ -63,7 +64,7 @@ def flush(stream: io.TextIOBase | None) -> None:
         raise
 
 
-def _lead_nowhere(stream: io.TextIOBase) -> None:
+def _lead_nowhere(stream: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     with suppress(OSError):  # a stream without a file of its own, as tests have
         os.dup2(nowhere, stream.fileno())

@@ -41,18 +41,21 @@ def worker_pool(workers: int) -> ProcessPoolExecutor:
     waits for it gets a ``BrokenExecutor``, of which the command lines know what to say.
     """
     context = multiprocessing.get_context("spawn")
-    return _Pool(workers, mp_context=context, initializer=settle_in)
+    return _Pool(workers, mp_context=context, initializer=init_worker)
 
 
-def settle_in() -> None:
-    """What a worker process does first."""
+def init_worker() -> None:
+    """What a worker process does first: it leaves Ctrl-C and its own end to its parent, and takes little memory."""
     leave_interrupts_to_parent()
     os.environ["GDAL_CACHEMAX"] = _BLOCK_CACHE_MB
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    wait([multiprocessing.parent_process().sentinel])
+def _end_with(sentinel: int) -> None:
+    """End this process when another one has ended."""
+    wait([sentinel])
     os._exit(1)
 
 
@@ -70,7 +73,11 @@ def map_ahead(
 
 
 class Crew:
-    """Worker processes with a bounded number of tasks under way."""
+    """Worker processes with a bounded number of tasks under way.
+
+    Args:
+        workers: number of processes.
+    """
 
     def __init__(self, workers: int):
         self._pool = worker_pool(workers)
@@ -96,8 +103,9 @@ class Crew:
         """
 
         def end(future: Future) -> None:
-            if not future.cancelled() and future.exception():
-                self._failed.append(future.exception())
+            failure = None if future.cancelled() else future.exception()
+            if failure is not None:
+                self._failed.append(failure)
             self._slots.release()
             done()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,14 +12,13 @@ import geopandas as gpd
 import numpy as np
 
 from segmentation.chips.mask import IGNORE, MINE
+from segmentation.core.figures import pyplot, save_png
 from segmentation.evaluate.compare import in_processes, read_pair
 from segmentation.evaluate.draw.pictures import (
     PREDICTED_COLOUR,
     REFERENCE_COLOUR,
     ground_km,
     outline_legend,
-    pyplot,
-    save,
     show_chip,
     show_outlines,
     show_probability,
@@ -65,18 +64,21 @@ def views(table: gpd.GeoDataFrame, pairs: Sequence[Pair], chips: Sequence[Path],
         grid: that they were cut from.
         level: the least encoded probability that is called mine.
     """
-    return [
-        View(
+    shown = []
+    for row, pair, chip in zip(table.itertuples(), pairs, chips, strict=True):
+        figures = f"IoU {row.iou:.2f}, precision {row.precision:.2f}, recall {row.recall:.2f}"
+        view = View(
             name=row.id,
             chip=chip,
             pair=pair,
             grid=grid,
             level=level,
             caption=f"{row.id}, {row.iso_a3}, {ground_km(row.geometry):.1f} km",
-            figures=f"IoU {row.iou:.2f}, precision {row.precision:.2f}, recall {row.recall:.2f}".replace("nan", "-"),
+            # A measure that is not defined.
+            figures=figures.replace("nan", "-"),
         )
-        for row, pair, chip in zip(table.itertuples(), pairs, chips, strict=True)
-    ]
+        shown.append(view)
+    return shown
 
 
 def best_median_worst(iou: np.ndarray, each: int = EACH) -> dict[str, np.ndarray]:
@@ -93,7 +95,7 @@ def best_median_worst(iou: np.ndarray, each: int = EACH) -> dict[str, np.ndarray
     return dict(zip(_KINDS, (ranked[:each], ranked[middle : middle + each], ranked[-each:]), strict=True))
 
 
-def draw_sheet(chosen: dict[str, Sequence[View]], title: str, path: Path) -> None:
+def draw_sheet(chosen: Mapping[str, Sequence[View]], title: str, path: Path) -> None:
     """Draw the contact sheet: of each window the image with both outlines, and the probability with the reference.
 
     Args:
@@ -101,27 +103,35 @@ def draw_sheet(chosen: dict[str, Sequence[View]], title: str, path: Path) -> Non
         title: of the picture.
         path: of the PNG.
     """
-    lines = [(kind, shown[k : k + _ACROSS]) for kind, shown in chosen.items() for k in range(0, len(shown), _ACROSS)]
-    width = _LEFT_INCH + _ACROSS * (2 * _PANEL_INCH + _GAP_INCH)
-    height = _TOP_INCH + len(lines) * (_PANEL_INCH + _CAPTION_INCH) + _BOTTOM_INCH
-    figure = pyplot().figure(figsize=(width, height))
-    for row, (kind, shown) in enumerate(lines):
-        bottom = height - _TOP_INCH - (row + 1) * (_PANEL_INCH + _CAPTION_INCH)
-        middle = (bottom + _PANEL_INCH / 2) / height
-        figure.text(0.15 / width, middle, kind, fontsize=12, fontweight="bold", rotation=90, ha="center", va="center")
-        for column, view in enumerate(shown):
-            left = _LEFT_INCH + column * (2 * _PANEL_INCH + _GAP_INCH)
-            size = (0.985 * _PANEL_INCH / width, _PANEL_INCH / height)
-            image, found = (
-                figure.add_axes((left_inch / width, bottom / height, *size)) for left_inch in (left, left + _PANEL_INCH)
-            )
+    rows = []
+    for kind, views_of_kind in chosen.items():
+        for start in range(0, len(views_of_kind), _ACROSS):
+            rows.append((kind, views_of_kind[start : start + _ACROSS]))
+    width_inch = _LEFT_INCH + _ACROSS * (2 * _PANEL_INCH + _GAP_INCH)
+    height_inch = _TOP_INCH + len(rows) * (_PANEL_INCH + _CAPTION_INCH) + _BOTTOM_INCH
+    figure = pyplot().figure(figsize=(width_inch, height_inch))
+    for number, (kind, in_row) in enumerate(rows):
+        bottom_inch = height_inch - _TOP_INCH - (number + 1) * (_PANEL_INCH + _CAPTION_INCH)
+        x, y = 0.15 / width_inch, (bottom_inch + _PANEL_INCH / 2) / height_inch
+        figure.text(x, y, kind, fontsize=12, fontweight="bold", rotation=90, ha="center", va="center")
+        for column, view in enumerate(in_row):
+            left_inch = _LEFT_INCH + column * (2 * _PANEL_INCH + _GAP_INCH)
+            image = _add_panel(figure, left_inch, bottom_inch)
+            found = _add_panel(figure, left_inch + _PANEL_INCH, bottom_inch)
             _show(view, image, found)
             image.set_title(view.caption, fontsize=8.5, loc="left", pad=3)
             found.set_title(view.figures, fontsize=7.5, loc="right", pad=3)
     _finish(figure, title, path)
 
 
-def draw_pages(shown: Sequence[View], title: str, folder: Path, workers: int, quiet: bool = False) -> None:
+def _add_panel(figure: Figure, left_inch: float, bottom_inch: float) -> Axes:
+    """A square panel of the sheet, a little narrower than its place."""
+    width_inch, height_inch = figure.get_size_inches()
+    size = (0.985 * _PANEL_INCH / width_inch, _PANEL_INCH / height_inch)
+    return figure.add_axes((left_inch / width_inch, bottom_inch / height_inch, *size))
+
+
+def draw_pages(shown: Sequence[View], title: str, folder: Path, workers: int, *, quiet: bool = False) -> None:
     """Draw a page a window, ``ID.png``, in parallel processes.
 
     Args:
@@ -131,7 +141,7 @@ def draw_pages(shown: Sequence[View], title: str, folder: Path, workers: int, qu
         workers: processes.
         quiet: no progress bar.
     """
-    in_processes(partial(_draw_page, title=title, folder=folder), shown, workers, "pages", quiet)
+    in_processes(partial(_draw_page, title=title, folder=folder), shown, workers, "pages", quiet=quiet)
 
 
 def _draw_page(view: View, title: str, folder: Path) -> None:
@@ -148,9 +158,8 @@ def _show(view: View, image: Axes, found: Axes) -> AxesImage:
     """Image with both outlines, and probability with the reference's."""
     mask, probability = read_pair(view.pair)
     known = (mask != IGNORE) & (probability != NO_DATA)
-    reference, predicted = (
-        to_mercator(outline(mine & known, view.pair), view.grid) for mine in (mask == MINE, probability >= view.level)
-    )
+    reference = to_mercator(outline(known & (mask == MINE), view.pair), view.grid)
+    predicted = to_mercator(outline(known & (probability >= view.level), view.pair), view.grid)
     show_chip(image, view.chip)
     # The wider one below, so that both are seen where they agree.
     show_outlines(image, reference, REFERENCE_COLOUR, 2.0)
@@ -161,8 +170,12 @@ def _show(view: View, image: Axes, found: Axes) -> AxesImage:
 
 
 def _finish(figure: Figure, title: str, path: Path) -> None:
-    figure.suptitle(title, fontsize=11, y=None if figure.get_layout_engine() else 1 - 0.06 / figure.get_figheight())
-    place = "outside lower center" if figure.get_layout_engine() else "lower center"
+    """Add title and legend, and write the picture."""
+    if figure.get_layout_engine():
+        title_y, place = None, "outside lower center"
+    else:
+        title_y, place = 1 - 0.06 / figure.get_figheight(), "lower center"
+    figure.suptitle(title, fontsize=11, y=title_y)
     handles = outline_legend("reference", "prediction")
     figure.legend(handles=handles, loc=place, ncols=2, frameon=False, fontsize=10)
-    save(figure, path, dpi=100)
+    save_png(figure, path, dpi=100)

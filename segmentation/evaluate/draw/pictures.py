@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,14 +10,12 @@ import rasterio
 import shapely
 
 from segmentation.chips.chip import read_chip
-from segmentation.core.workspace import whole_file
 from segmentation.geo.grid import mercator_to_lonlat
 from segmentation.imagery.reflectance import NO_DATA as CHIP_NO_DATA
 from segmentation.predict.probability import CERTAIN, NO_DATA, read_probability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
 REFERENCE_COLOUR, PREDICTED_COLOUR = "#ffffff", "#ff7f0e"
@@ -28,30 +24,14 @@ _NOTHING_COLOUR = 0.5
 _WHITE = 0.35
 
 
-def pyplot() -> ModuleType:
-    """Matplotlib without a display; imported when something is drawn."""
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    from matplotlib import pyplot as plt
-
-    return plt
-
-
-def save(figure: Figure, path: Path, dpi: int) -> None:
-    """Write a PNG whole, and let go of the figure."""
-    with whole_file(path) as partial:
-        figure.savefig(partial, dpi=dpi, format="png")
-    pyplot().close(figure)
-
-
 def show_chip(axis: Axes, path: Path) -> None:
     """Show a chip in natural colours; grey where it has no data."""
     dn = read_chip(path)[:3]
     with rasterio.open(path) as chip:
         bounds = chip.bounds
         scale, offset = np.array(chip.scales[:3]), np.array(chip.offsets[:3])
-    if (scale == 1).all():  # an encoding without reflectance: as bright as it comes
+    if (scale == 1).all():
+        # An encoding without reflectance: as bright as it comes.
         scale = scale * _WHITE / 255
     reflectance = dn * scale[:, None, None] + offset[:, None, None]
     picture = np.sqrt(np.clip(reflectance / _WHITE, 0, 1)).transpose(1, 2, 0)
@@ -74,7 +54,7 @@ def show_probability(axis: Axes, path: Path) -> AxesImage:
     return image
 
 
-def show_outlines(axis: Axes, polygons_3857: np.ndarray, colour: str, width: float, seam: bool = True) -> None:
+def show_outlines(axis: Axes, polygons_3857: np.ndarray, colour: str, width: float, *, seam: bool = True) -> None:
     """Draw the rings of polygons, width in points; the thin dark seam keeps them visible on bright ground."""
     from matplotlib.collections import LineCollection
     from matplotlib.patheffects import withStroke
@@ -106,9 +86,11 @@ def ground_km(square_3857: shapely.Polygon) -> float:
     return (east - west) * float(np.cos(np.radians(latitude_deg))) / 1000
 
 
-def _frame(axis: Axes, extent: Sequence[float]) -> None:
-    axis.set_xlim(extent[:2])
-    axis.set_ylim(extent[2:])
+def _frame(axis: Axes, extent: tuple[float, float, float, float]) -> None:
+    """Show just the extent (left, right, bottom, top), without ticks."""
+    left, right, bottom, top = extent
+    axis.set_xlim(left, right)
+    axis.set_ylim(bottom, top)
     axis.set_aspect("equal")
     axis.set_xticks([])
     axis.set_yticks([])

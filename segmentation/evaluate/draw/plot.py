@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from segmentation.evaluate.draw.pictures import pyplot, save
+from segmentation.core.figures import pyplot, save_png
 from segmentation.evaluate.judgement import Judgement, as_threshold
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def plot_curves(judgement: Judgement, title: str, chosen_on: str, path: Path) ->
         axis.spines[["top", "right"]].set_visible(False)
         axis.legend(frameon=False, fontsize=9)
     figure.suptitle(title, fontsize=11)
-    save(figure, path, dpi=110)
+    save_png(figure, path, dpi=110)
 
 
 def _precision_recall(axis: Axes, judgement: Judgement) -> None:

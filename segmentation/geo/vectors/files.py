@@ -74,6 +74,18 @@ def find_vector(named: Path | str) -> VectorName | None:
     return None
 
 
+def existing_vector(named: Path | str) -> VectorName:
+    """As ``find_vector``, of a file that has to be there.
+
+    Raises:
+        PipelineError: there is no such file.
+    """
+    name = find_vector(named)
+    if name is None:
+        raise PipelineError(f"no polygons at {named}: no such file")
+    return name
+
+
 @contextmanager
 def open_vector(name: VectorName) -> Iterator[tuple[Path, str | None]]:
     """Make a data set ready to be read: unpacked where it lies in a zip, whole, with its index.

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import geopandas as gpd
 import numpy as np
@@ -169,7 +169,7 @@ def _decoded(read: Callable[[str | None], _Result], encoding: str | None, name: 
         return read(_FALLBACK)
 
 
-def _refuse_losses(path: Path, found: dict[str, object], rows: int, name: VectorName) -> None:
+def _refuse_losses(path: Path, found: dict[str, Any], rows: int, name: VectorName) -> None:
     """Refuse a file of which GDAL reads less than was written."""
     if found["features"] > rows:  # -1 where the format does not know beforehand
         raise PipelineError(f"{name} is damaged: {rows:,} of {found['features']:,} rows can be read; get it again")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from segmentation.core.journal import RecordFile
+from segmentation.core.journal import Journal
 from segmentation.core.progress import progress
 from segmentation.geo.grid import quad_name
 from segmentation.imagery.cache import Quad
@@ -43,8 +43,8 @@ class CloudScores:
         self._client = client
         self._threads = threads
         self._quiet = quiet
-        self._scenes = RecordFile(folder / "scenes_of_quads.jsonl")
-        self._clouds = RecordFile(folder / "scene_clouds.jsonl")
+        self._scenes = Journal(folder / "scenes_of_quads.jsonl")
+        self._clouds = Journal(folder / "scene_clouds.jsonl")
 
     def choose(self, quads: Sequence[Quad], candidates: Sequence[Mosaic], default: Mosaic) -> dict[Quad, Choice]:
         """The least cloudy candidate of every quad; the default where no candidate has a score.

@@ -12,7 +12,6 @@ from datetime import date
 from segmentation.core.errors import PipelineError
 
 FIRST_YEAR, LAST_YEAR = 2016, 2024
-LABEL_YEAR = 2019
 
 # September lies in the middle of the study's season and in the dry season of most mining regions of the tropics.
 _DEFAULT_MONTH = 9

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pystac
 
-from segmentation.core.journal import RecordFile
+from segmentation.core.journal import Journal
 from segmentation.imagery.rasters.description import Reflectance
 from segmentation.imagery.stac.bands import SENTINEL2_OFFSET, SENTINEL2_SHIFTED_SINCE, baseline, is_sentinel2
 from segmentation.imagery.stac.once import Once
@@ -54,7 +54,7 @@ class Offsets:
         read_coarse: DN of a scene at low resolution, in the band that shows dark things darkest; NaN is no data.
     """
 
-    def __init__(self, records: RecordFile, read_coarse: Callable[[pystac.Item], np.ndarray]):
+    def __init__(self, records: Journal, read_coarse: Callable[[pystac.Item], np.ndarray]):
         self._records = records
         self._read_coarse = read_coarse
         self._once: Once[Checked] = Once()

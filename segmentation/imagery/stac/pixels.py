@@ -17,7 +17,7 @@ from rasterio.errors import RasterioError
 from scipy import ndimage
 
 from segmentation.core.errors import PipelineError
-from segmentation.core.journal import RecordFile
+from segmentation.core.journal import Journal
 from segmentation.geo.grid import CHIP_PX, CRS
 from segmentation.imagery.rasters.description import Reflectance
 from segmentation.imagery.stac.bands import Bands, listed_reflectance, no_data, pixel_m
@@ -60,7 +60,7 @@ class ScenePixels:
 
     def __init__(self, bands: Bands, tokens: Tokens, checked: Path, told: Reflectance | None = None, tries: int = 8):
         self.bands = bands
-        self.offsets = Offsets(RecordFile(checked), self._coarse)
+        self.offsets = Offsets(Journal(checked), self._coarse)
         self._tokens = tokens
         self._told = told
         _configure_gdal(tries)

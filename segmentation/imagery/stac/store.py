@@ -10,7 +10,7 @@ from threading import Event
 
 import numpy as np
 
-from segmentation.core.journal import RecordFile
+from segmentation.core.journal import Journal
 from segmentation.core.process.locks import FolderLocks
 from segmentation.core.workspace import make_folder
 from segmentation.geo.geotiffs import new_geotiff, read_whole
@@ -61,8 +61,8 @@ class CompositeStore:
     def __init__(self, folder: Path):
         self.folder = folder
         self._locks = FolderLocks(folder)
-        self._windows = RecordFile(folder / "windows.jsonl")
-        self._scenes = RecordFile(folder / "scenes.jsonl")
+        self._windows = Journal(folder / "windows.jsonl")
+        self._scenes = Journal(folder / "scenes.jsonl")
 
     def record(self, square: Square) -> CompositeRecord | None:
         """What is known of a window."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from segmentation.core.workspace import whole_file
+from segmentation.core.figures import pyplot, save_png
 
 _SEEN, _UNSEEN, _NONE = "#d95f0e", "#8c6bb1", "#e6e6e6"
 _PANELS, _COLUMNS = 9, 3
@@ -24,15 +24,10 @@ def plot_countries(table: pd.DataFrame, path: Path, title: str = "") -> None:
         path: of the PNG.
         title: above all of it; none for none.
     """
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    from matplotlib import pyplot as plt
-
     shown = table["area_km2"].fillna(0) + table["not_observed_km2"]
     largest = shown[shown > 0].groupby(table["iso_a3"]).max().nlargest(_PANELS).index
     rows = -(-len(largest) // _COLUMNS)
-    figure, axes = plt.subplots(
+    figure, axes = pyplot().subplots(
         rows, _COLUMNS, figsize=(10.5, 2.5 * rows + 0.9), squeeze=False, sharex=True, layout="constrained"
     )
     for axis, country in zip(axes.flat, largest, strict=False):
@@ -48,9 +43,7 @@ def plot_countries(table: pd.DataFrame, path: Path, title: str = "") -> None:
         figure.suptitle(title, fontsize=11)
     figure.supylabel("mining area, km²", fontsize=10)
     figure.legend(handles=_legend(table), loc="outside lower center", ncols=3, frameon=False, fontsize=10)
-    with whole_file(path) as partial:
-        figure.savefig(partial, dpi=130, format="png")
-    plt.close(figure)
+    save_png(figure, path, dpi=130)
 
 
 def _draw(axis, country: pd.DataFrame) -> None:

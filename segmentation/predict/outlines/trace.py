@@ -6,6 +6,8 @@ mine if its level reaches ``threshold * CERTAIN``.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import shapely
 from contourpy import FillType, contour_generator
@@ -13,7 +15,7 @@ from rasterio import Affine
 from rasterio.features import shapes
 from scipy import ndimage
 
-from segmentation.geo.vectors.read import polygonal
+from segmentation.geo.areas import polygonal
 from segmentation.predict.probability import CERTAIN, NO_DATA, spread
 
 PIXEL, SMOOTH = "pixel", "smooth"
@@ -21,7 +23,21 @@ PIXEL, SMOOTH = "pixel", "smooth"
 # Contours are drawn this much below the threshold, so that a pixel right at it lies within and not on the line.
 _HAIR = 1e-4
 
-Outlines = tuple[np.ndarray, np.ndarray]
+
+@dataclass(frozen=True)
+class Outlines:
+    """Outlines of the mines on a raster.
+
+    Attributes:
+        polygons: (n,) shapely polygons, in the coordinates of the transform that was asked for.
+        probability: (n,) float64, mean probability of mine over each polygon's pixels, 0 to 1.
+    """
+
+    polygons: np.ndarray
+    probability: np.ndarray
+
+
+_NONE = Outlines(np.array([], dtype=object), np.array([], dtype="float64"))
 
 
 def outline_pixels(levels: np.ndarray, threshold: float, transform: Affine) -> Outlines:
@@ -33,18 +49,17 @@ def outline_pixels(levels: np.ndarray, threshold: float, transform: Affine) -> O
         levels: (h, w), see ``segmentation.predict.probability``; means of levels may be fractions.
         threshold: least probability, 0 to 1.
         transform: from pixels to the coordinates wanted.
-
-    Returns:
-        (n,) shapely polygons in the transform's coordinates and (n,) float64, their pixels' mean probabilities.
     """
     mine = _mine(levels, threshold)
     components, count = ndimage.label(mine)
     if count == 0:
-        return np.array([], dtype=object), np.array([], dtype="float64")
-    found = list(shapes(components.astype("int32"), mask=mine, connectivity=4, transform=transform))
-    outlines = np.array([shapely.geometry.shape(geojson) for geojson, _ in found], dtype=object)
-    labels = np.array([label for _, label in found], dtype="int64")
-    return outlines, ndimage.mean(levels, components, index=labels) / CERTAIN
+        return _NONE
+    polygons, labels = [], []
+    for geojson, label in shapes(components.astype("int32"), mask=mine, connectivity=4, transform=transform):
+        polygons.append(shapely.geometry.shape(geojson))
+        labels.append(int(label))
+    means = ndimage.mean(levels, components, index=np.array(labels))
+    return Outlines(np.array(polygons, dtype=object), means / CERTAIN)
 
 
 def outline_smoothly(ringed: np.ndarray, threshold: float, transform: Affine) -> Outlines:
@@ -60,19 +75,18 @@ def outline_smoothly(ringed: np.ndarray, threshold: float, transform: Affine) ->
             pixels once more.
         threshold: least probability, 0 to 1.
         transform: from the raster's pixels (without the ring) to the coordinates wanted.
-
-    Returns:
-        As ``outline_pixels``.
     """
     mine = _mine(ringed, threshold)
     if not mine.any():
-        return np.array([], dtype=object), np.array([], dtype="float64")
+        return _NONE
     seen = ringed != NO_DATA
-    outlines = _contours(_up_to_edges(_logit(spread(ringed))), float(_logit(threshold * CERTAIN - _HAIR)))
+    logits = _logit(spread(ringed))
+    outlines = _contours(_up_to_edges(logits), float(_logit(threshold * CERTAIN - _HAIR)))
     if not seen.all():
         outlines = _cut(outlines, seen[1:-1, 1:-1])
     means = _means(outlines, ringed[1:-1, 1:-1], mine[1:-1, 1:-1], threshold)
-    return shapely.transform(outlines, lambda xy: np.column_stack(transform @ tuple(xy.T))), means
+    placed = shapely.transform(outlines, lambda xy: np.column_stack(transform @ tuple(xy.T)))
+    return Outlines(placed, means)
 
 
 def _mine(levels: np.ndarray, threshold: float) -> np.ndarray:
@@ -96,13 +110,20 @@ def _up_to_edges(ringed: np.ndarray) -> np.ndarray:
 
 def _contours(samples: np.ndarray, level: float) -> np.ndarray:
     """Areas above a level: (n,) polygons in pixels. Samples lie at the pixels' centres, the outermost at the edge."""
-    rows, cols = (np.concatenate([[0], np.arange(n - 2) + 0.5, [n - 2]]) for n in samples.shape)
+    rows, cols = (_sample_places(count) for count in samples.shape)
     generator = contour_generator(cols, rows, samples, fill_type=FillType.ChunkCombinedOffsetOffset)
-    (points,), (rings,), (polygons,) = generator.filled(level, np.inf)
+    # Of each kind one array, as the raster is not divided into chunks.
+    points, rings, polygons = (of_chunks[0] for of_chunks in generator.filled(level, np.inf))
     if points is None:
         return np.array([], dtype=object)
     drawn = shapely.from_ragged_array(shapely.GeometryType.POLYGON, points, (rings, polygons))
     return drawn[shapely.area(drawn) > 0]
+
+
+def _sample_places(count: int) -> np.ndarray:
+    """Where samples lie along an axis, in pixels: at the raster's edges, and in between at the pixels' centres."""
+    pixels = count - 2
+    return np.concatenate([[0], np.arange(pixels) + 0.5, [pixels]])
 
 
 def _cut(outlines: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -120,9 +141,10 @@ def _means(outlines: np.ndarray, levels: np.ndarray, mine: np.ndarray, threshold
     first = np.unique(components, return_index=True)[1][-count:] if count else np.array([], "int64")
     rows, cols = np.divmod(first, mine.shape[1])
     component, owner = shapely.STRtree(outlines).query(shapely.points(cols + 0.5, rows + 0.5), predicate="within")
-    pixels = ndimage.sum_labels(mine, components, labels)[component]
-    total = ndimage.sum_labels(levels, components, labels)[component]
-    weight = np.bincount(owner, pixels, minlength=len(outlines))
+    component_pixels = ndimage.sum_labels(mine, components, labels)[component]
+    component_levels = ndimage.sum_labels(levels, components, labels)[component]
+    pixels = np.bincount(owner, component_pixels, minlength=len(outlines))
+    total = np.bincount(owner, component_levels, minlength=len(outlines))
+    mean = total / np.maximum(pixels, 1) / CERTAIN
     # A sliver at the edge may hold no pixel's centre: it belongs to what lies beyond.
-    mean = np.bincount(owner, total, minlength=len(outlines)) / np.maximum(weight, 1) / CERTAIN
-    return np.where(weight > 0, mean, threshold)
+    return np.where(pixels > 0, mean, threshold)

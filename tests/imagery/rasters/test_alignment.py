@@ -20,7 +20,7 @@ from segmentation.core.workspace import Workspace
 from segmentation.geo.grid import Grid
 from segmentation.imagery.planet.quads import QuadReader
 from segmentation.imagery.source import Prepared
-from segmentation.windows.record import full_resolution, plan_windows
+from segmentation.windows.plan import full_resolution, plan_windows
 
 CHIP_PX = 512
 WORLD_PX = N_QUADS * QUAD_PX

@@ -31,7 +31,7 @@ from segmentation.imagery.stac.catalogue import Catalogue
 from segmentation.imagery.stac.looks import Choice
 from segmentation.imagery.stac.seasons import STUDY_SEASON, Season
 from segmentation.imagery.stac.source import StacImagery
-from segmentation.windows.record import as_windows, plan_windows
+from segmentation.windows.plan import as_windows, plan_windows
 
 pytestmark = pytest.mark.skipif(stac_standin.server_program() is None, reason="rustac is not installed")
 

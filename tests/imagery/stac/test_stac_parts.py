@@ -15,7 +15,7 @@ from urllib3 import Retry
 import segmentation_dataset_generation as script
 from segmentation.core import cli
 from segmentation.core.errors import PipelineError
-from segmentation.core.journal import RecordFile
+from segmentation.core.journal import Journal
 from segmentation.core.workspace import REPOSITORY
 from segmentation.imagery.rasters.description import Reflectance
 from segmentation.imagery.stac.bands import Bands, find_bands, listed_reflectance, no_data, pixel_m
@@ -315,21 +315,21 @@ def test_dark_pixels_decide_on_a_listed_offset(tmp_path, listed, darkest, applie
     coarse[:20], coarse[20:40] = darkest * 1e4, np.nan
     read = []
     item = scene("x", **{"s2:processing_baseline": "05.00"})
-    offsets = Offsets(RecordFile(tmp_path / "offsets.jsonl"), lambda item: read.append(item.id) or coarse)
+    offsets = Offsets(Journal(tmp_path / "offsets.jsonl"), lambda item: read.append(item.id) or coarse)
     for _ in range(2):
         assert offsets.of(item, Reflectance(1e-4, listed)) == applied
-    again = Offsets(RecordFile(tmp_path / "offsets.jsonl"), lambda item: pytest.fail("it is known"))
+    again = Offsets(Journal(tmp_path / "offsets.jsonl"), lambda item: pytest.fail("it is known"))
     assert again.of(item, Reflectance(1e-4, listed)) == applied
     assert read == ["x"]
 
 
 def test_scenes_of_the_old_processing_are_not_looked_at(tmp_path):
-    offsets = Offsets(RecordFile(tmp_path / "offsets.jsonl"), lambda item: pytest.fail("it has no offset"))
+    offsets = Offsets(Journal(tmp_path / "offsets.jsonl"), lambda item: pytest.fail("it has no offset"))
     assert offsets.of(scene(**{"s2:processing_baseline": "02.14"}), Reflectance(1e-4)) == 0
 
 
 def test_a_listed_offset_is_checked_where_the_processing_is_not_known(tmp_path):
-    offsets = Offsets(RecordFile(tmp_path / "offsets.jsonl"), lambda item: np.full(100, DARK * 1e4))
+    offsets = Offsets(Journal(tmp_path / "offsets.jsonl"), lambda item: np.full(100, DARK * 1e4))
     assert offsets.of(scene(), Reflectance(1e-4, -0.1)) == 0
     landsat = scene()
     landsat.collection_id = "landsat-c2-l2"
@@ -338,7 +338,7 @@ def test_a_listed_offset_is_checked_where_the_processing_is_not_known(tmp_path):
 
 def test_the_check_says_what_it_found(tmp_path, caplog):
     dark = {"wrong": DARK, "right": SHIFTED, "desert": SHIFTED}
-    offsets = Offsets(RecordFile(tmp_path / "offsets.jsonl"), lambda item: np.full(100, dark[item.id] * 1e4))
+    offsets = Offsets(Journal(tmp_path / "offsets.jsonl"), lambda item: np.full(100, dark[item.id] * 1e4))
     for name, listed in (("wrong", -0.1), ("right", -0.1), ("desert", 0.0)):
         offsets.of(scene(name, **{"s2:processing_baseline": "05.00"}), Reflectance(1e-4, listed))
     offsets.close()

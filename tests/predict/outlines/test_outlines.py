@@ -14,11 +14,15 @@ COLS, ROWS = np.meshgrid(CENTRES, CENTRES)
 
 
 def pixel_outlines(mine):
-    return outline_pixels(np.where(mine, 200, 50).astype("uint8"), 0.5, Affine.identity())[0]
+    return outline_pixels(np.where(mine, 200, 50).astype("uint8"), 0.5, Affine.identity()).polygons
 
 
 def smooth_outlines(levels, threshold=0.5):
-    return outline_smoothly(np.pad(levels, 1, mode="edge"), threshold, Affine.identity())
+    return parts(outline_smoothly(np.pad(levels, 1, mode="edge"), threshold, Affine.identity()))
+
+
+def parts(outlines):
+    return outlines.polygons, outlines.probability
 
 
 def picture(*rows):
@@ -70,7 +74,7 @@ def test_difficult_pixels_give_valid_smooth_polygons_around_their_centres(mine):
 
 def test_the_threshold_counts_from_its_own_value_on():
     levels = np.array([[124, 0, 125, 0, 126, 0, NO_DATA]], "uint8")
-    found, means = outline_pixels(levels, 0.5, Affine.identity())
+    found, means = parts(outline_pixels(levels, 0.5, Affine.identity()))
     assert sorted(shapely.bounds(found)[:, 0].tolist()) == [2, 4]
     assert sorted(means.tolist()) == [0.5, 126 / 250]
     smooth, means = smooth_outlines(levels)
@@ -80,7 +84,9 @@ def test_the_threshold_counts_from_its_own_value_on():
     ).tolist() == [False, True, True]
 
 
-@pytest.mark.parametrize("outline", [outline_pixels, lambda levels, *rest: smooth_outlines(levels)])
+@pytest.mark.parametrize(
+    "outline", [lambda *given: parts(outline_pixels(*given)), lambda levels, *rest: smooth_outlines(levels)]
+)
 def test_no_data_is_never_mine(outline):
     levels = np.full((20, 20), NO_DATA, "uint8")
     levels[5:10, 5:10] = 250
@@ -128,9 +134,9 @@ def test_smooth_outlines_find_a_line_between_the_pixels():
 def test_smooth_outlines_of_neighbours_that_know_of_each_other_meet(rng):
     levels = levels_of(field(rng))
     ringed = np.pad(levels, 1, mode="edge")
-    (whole, _) = outline_smoothly(ringed, 0.5, Affine.identity())
-    west, _ = outline_smoothly(ringed[:, :258], 0.5, Affine.identity())
-    east, _ = outline_smoothly(ringed[:, 256:], 0.5, Affine.translation(256, 0))
+    whole = outline_smoothly(ringed, 0.5, Affine.identity()).polygons
+    west = outline_smoothly(ringed[:, :258], 0.5, Affine.identity()).polygons
+    east = outline_smoothly(ringed[:, 256:], 0.5, Affine.translation(256, 0)).polygons
     joined = shapely.union_all([*west, *east])
     assert len(shapely.get_parts(joined)) == len(whole)
     assert joined.area == pytest.approx(shapely.area(whole).sum(), rel=1e-4)
@@ -138,7 +144,7 @@ def test_smooth_outlines_of_neighbours_that_know_of_each_other_meet(rng):
 
 def test_the_mean_probability_is_that_of_the_polygons_own_pixels(rng):
     levels = rng.integers(0, 251, (64, 64)).astype("uint8")
-    found, means = outline_pixels(levels, 0.5, Affine.identity())
+    found, means = parts(outline_pixels(levels, 0.5, Affine.identity()))
     cols, rows = np.meshgrid(np.arange(64) + 0.5, np.arange(64) + 0.5)
     for outline, mean in zip(found[::20], means[::20], strict=True):
         assert mean == pytest.approx(levels[shapely.contains_xy(outline, cols, rows)].mean() / 250)
@@ -148,6 +154,6 @@ def test_outlines_come_in_the_coordinates_of_the_transform(rng):
     levels = levels_of(field(rng))
     transform = Affine(4, 0, 1000, 0, 4, 2000)
     for outline in (outline_pixels, outline_smoothly):
-        plain, moved = (outline(levels, 0.5, t)[0] for t in (Affine.identity(), transform))
+        plain, moved = (outline(levels, 0.5, t).polygons for t in (Affine.identity(), transform))
         expected = shapely.transform(plain, lambda xy: xy * 4 + (1000, 2000))
         assert shapely.equals_exact(moved, expected, 1e-6).all()

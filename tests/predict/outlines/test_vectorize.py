@@ -10,7 +10,8 @@ from scipy import ndimage
 from shapely import affinity
 
 from segmentation.geo.grid import Grid
-from segmentation.predict.outlines.join import Pieces, Rule, collect, join, outline_window
+from segmentation.predict.outlines.join import join
+from segmentation.predict.outlines.pieces import Pieces, Rule, collect, outline_window
 from segmentation.predict.outlines.trace import outline_pixels, outline_smoothly
 
 GRID = Grid()
@@ -58,8 +59,8 @@ def overlapping(tmp_path_factory):
 
 def test_windows_of_different_scale_unite_to_the_very_same_pixels(overlapping):
     found, fine = overlapping
-    assert set(found.pixel.tolist()) == {1, 2}
-    assert len(found.outlines) == len(found.probability) == len(found.pixel)
+    assert set(found.pixel_px.tolist()) == {1, 2}
+    assert len(found.outlines) == len(found.probability) == len(found.pixel_px)
     united = shapely.union_all(shapely.transform(found.outlines, lambda xy: xy - [COL, ROW]))
     assert united.area == fine.sum()
 
@@ -86,7 +87,7 @@ def test_mines_that_touch_at_a_corner_stay_two():
 @pytest.mark.parametrize("keep_holes", [True, False])
 def test_a_hole_is_closed_unless_it_is_to_be_kept(keep_holes):
     ring = square(0, 0, 90).difference(square(30, 30, 30))
-    (found,) = grid_pixels(join(pieces(ring), GRID, keep_holes))
+    (found,) = grid_pixels(join(pieces(ring), GRID, keep_holes=keep_holes))
     assert found.area == pytest.approx(8100 - 900 * keep_holes, rel=1e-6)
 
 
@@ -123,8 +124,8 @@ def test_the_mean_probability_weighs_by_area():
 @pytest.mark.parametrize("keep_holes", [True, False])
 def test_smooth_outlines_keep_the_area_within_a_percent_when_simplified(rng, keep_holes):
     levels = levels_of(field(rng) - 0.8)
-    outlines, _ = outline_smoothly(np.pad(levels, 1, mode="edge"), 0.5, Affine.identity())
-    found = join(pieces(*outlines), GRID, keep_holes)
+    outlines = outline_smoothly(np.pad(levels, 1, mode="edge"), 0.5, Affine.identity()).polygons
+    found = join(pieces(*outlines), GRID, keep_holes=keep_holes)
     mine = levels >= 125
     exact = mine if keep_holes else ndimage.binary_fill_holes(mine)
     assert shapely.area(grid_pixels(found)).sum() == pytest.approx(exact.sum(), rel=0.01)
@@ -136,8 +137,8 @@ def test_smooth_outlines_keep_the_area_within_a_percent_when_simplified(rng, kee
 @pytest.mark.parametrize("keep_holes", [True, False])
 def test_simplifying_keeps_the_area_within_a_percent(rng, factor, keep_holes):
     mine = blobs(rng, 0.8)
-    outlines, _ = outline_pixels(levels_of(mine - 0.5), 0.5, Affine.scale(factor))
-    found = join(pieces(*outlines, pixel=factor), GRID, keep_holes)
+    outlines = outline_pixels(levels_of(mine - 0.5), 0.5, Affine.scale(factor)).polygons
+    found = join(pieces(*outlines, pixel=factor), GRID, keep_holes=keep_holes)
     exact = mine if keep_holes else ndimage.binary_fill_holes(mine)
     area = shapely.area(grid_pixels(found))
     assert area.sum() / factor**2 == pytest.approx(exact.sum(), rel=0.01)
@@ -165,14 +166,14 @@ def test_joined_polygons_lie_where_their_pixels_lie():
 
 def test_the_order_of_windows_does_not_change_the_polygons(overlapping):
     found, _ = overlapping
-    back = Pieces(found.outlines[::-1], found.probability[::-1], found.pixel[::-1])
+    back = Pieces(found.outlines[::-1], found.probability[::-1], found.pixel_px[::-1])
     one, other = (shapely.normalize(join(p, GRID).geometry.values) for p in (found, back))
     assert {shape.wkb for shape in one} == {shape.wkb for shape in other}
 
 
 @pytest.mark.parametrize("keep_holes", [True, False])
 def test_a_year_without_mines_gives_an_empty_table(keep_holes):
-    joined = join(collect([]), GRID, keep_holes)
+    joined = join(collect([]), GRID, keep_holes=keep_holes)
     assert isinstance(joined, gpd.GeoDataFrame)
     assert len(joined) == 0
     assert list(joined.columns) == ["mean_probability", "geometry"]

@@ -3,18 +3,18 @@
 import pytest
 
 from segmentation.core.errors import PipelineError
-from segmentation.core.journal import RecordFile
+from segmentation.core.journal import Journal
 from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, QuadCache, QuadRecord
 
 QUAD = (639, 942)
 
 
 def test_what_was_kept_is_there_again(tmp_path):
-    records = RecordFile(tmp_path / "deep" / "facts.jsonl")
+    records = Journal(tmp_path / "deep" / "facts.jsonl")
     records.keep("b", [1, 2])
     records.keep("a", {"x": None})
     records.keep("b", "newer")
-    again = RecordFile(tmp_path / "deep" / "facts.jsonl")
+    again = Journal(tmp_path / "deep" / "facts.jsonl")
     assert (again.get("a"), again.get("b"), again.get("c")) == ({"x": None}, "newer", None)
     assert sorted(again) == ["a", "b"]
     assert "c" not in again
@@ -22,27 +22,27 @@ def test_what_was_kept_is_there_again(tmp_path):
 
 def test_a_line_that_was_cut_off_is_forgotten_and_harms_no_other(tmp_path):
     path = tmp_path / "facts.jsonl"
-    RecordFile(path).keep("a", 1)
+    Journal(path).keep("a", 1)
     with path.open("a") as file:
         file.write('["b", {"half')
-    records = RecordFile(path)
+    records = Journal(path)
     assert "b" not in records
     records.keep("c", 3)
     records.keep("d", 4)
-    again = RecordFile(path)
+    again = Journal(path)
     assert [again.get(key) for key in "abcd"] == [1, None, 3, 4]
 
 
 def test_a_file_in_the_place_of_its_folder_is_one_clear_line(tmp_path):
     (tmp_path / "folder").touch()
-    records = RecordFile(tmp_path / "folder" / "facts.jsonl")
+    records = Journal(tmp_path / "folder" / "facts.jsonl")
     with pytest.raises(PipelineError, match="cannot write to"):
         records.keep("a", 1)
 
 
 def test_a_tidy_file_does_not_tell_the_order_of_events(tmp_path):
     for name, order in (("one", "abc"), ("other", "cabb")):
-        records = RecordFile(tmp_path / name)
+        records = Journal(tmp_path / name)
         for key in order:
             records.keep(key, key.upper())
         records.tidy()

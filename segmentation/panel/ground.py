@@ -19,7 +19,6 @@ from segmentation.core.process.cores import usable_cores
 from segmentation.core.process.workers import map_ahead, worker_pool
 from segmentation.core.progress import progress
 from segmentation.core.workspace import YearFolder
-from segmentation.predict.probability import NO_DATA
 from segmentation.windows.ground import valid_ground
 from segmentation.windows.record import VALID_GROUND, WRITTEN, read_windows
 
@@ -159,12 +158,13 @@ def _ground_of(window: _Partly) -> shapely.Geometry | None:
 
 
 def _valid_pixels(path: Path) -> tuple[np.ndarray, rasterio.Affine]:
-    """Where a chip or a file of probabilities has data, (512, 512) bool, and its transform."""
+    """Where a chip or a file of probabilities has data, (512, 512) bool, and its transform.
+
+    Each says itself what stands for no data. A pixel of a chip has data if any of its bands has.
+    """
     try:
         with rasterio.open(path) as file:
-            bands, transform = file.read(), file.transform
+            bands, no_data, transform = file.read(), file.nodata, file.transform
     except RasterioError as error:
         raise PipelineError(f"{path} is damaged ({error}); remove it and run the step that made it again") from None
-    if len(bands) == 1:
-        return bands[0] != NO_DATA, transform
-    return bands.any(axis=0), transform
+    return (bands != no_data).any(axis=0), transform

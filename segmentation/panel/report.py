@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from segmentation.geo.vectors.read import Account
-from segmentation.panel.history import LEAST_SHARE, History
 from segmentation.panel.inputs import YearInput
 from segmentation.panel.observed import Observed, observed_share
+from segmentation.panel.sites import LEAST_SHARE, History
 
 _HA, _KM2 = 1e4, 1e6
 

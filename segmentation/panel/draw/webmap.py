@@ -18,7 +18,7 @@ import shapely
 from segmentation.core.provenance import marked
 from segmentation.core.workspace import whole_file
 from segmentation.geo.grid import CRS as MERCATOR
-from segmentation.panel.history import ABSENT, MINE, NOT_OBSERVED, UNKNOWN, History
+from segmentation.panel.sites import ABSENT, MINE, NOT_OBSERVED, UNKNOWN, History
 
 if TYPE_CHECKING:
     from bokeh.models import CDSView, Column, ColumnDataSource
@@ -82,7 +82,7 @@ def write_map(
         path: of the HTML file.
         polygons: of all years, by year, EPSG:4326, with ``history.sites`` as their sites.
         sites: as from ``tables.sites_table``.
-        history: of the sites, with areas.
+        history: of the sites.
         table: as from ``tables.country_years``.
         countries: as from ``countries.read_countries``, the background.
         synthetic: what the files say of synthetic imagery; None for real imagery.

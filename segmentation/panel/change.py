@@ -7,7 +7,9 @@ other is neither gain nor loss but ``unseen``, and adds to kept instead.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
@@ -19,7 +21,6 @@ import pyproj
 import shapely
 
 from segmentation.core.process.cores import usable_cores
-from segmentation.core.process.threads import no_search_for_cycles
 from segmentation.core.process.workers import map_ahead, worker_pool
 from segmentation.geo.areas import EQUAL_AREA_CRS, planar_area, projected
 from segmentation.geo.overlay import overlay
@@ -143,7 +144,23 @@ def _follow_all(
             yield from map_ahead(pool, follow, portions, waiting=3 * workers)
 
 
-@no_search_for_cycles()
+@contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Leave freeing memory to reference counts for as long as it takes to follow a portion.
+
+    Geometries refer to nothing, so no cycle is among them. While hundreds of thousands come and go, Python would look
+    for one again and again, in a fourteenth of the time.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_no_search_for_cycles()
 def _follow(portion: _Portion, keep: Callable[[gpd.GeoDataFrame], _Kept]) -> _Followed[_Kept]:
     covered = _covered_by_year(portion)
     areas = {name: np.zeros(portion.hidden.shape) for name in ("area", *KINDS)}

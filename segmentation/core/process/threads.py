@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import numpy as np
 
@@ -35,19 +33,3 @@ def in_threads(work: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.ndarr
     with ThreadPoolExecutor(usable_cores()) as pool:
         results = list(pool.map(work, *pieces))
     return np.concatenate(results)
-
-
-@contextmanager
-def no_search_for_cycles() -> Iterator[None]:
-    """Leave freeing memory to reference counts.
-
-    Geometries refer to nothing, so no cycle is among them, but Python would look for one again and again while
-    millions come and go: an eighth of all the time.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -69,7 +69,8 @@ def read_ground(path: Path, year: int, *, quiet: bool = False) -> YearGround:
     seen = windows[windows["status"] == WRITTEN].reset_index(drop=True)
     squares = _rounded(seen.geometry.to_numpy())
     partly = np.flatnonzero(~(seen["valid_share"].to_numpy("float64") >= 1))  # also where nobody noted the share
-    valid, notes = squares.copy(), ()
+    valid = squares.copy()
+    notes: tuple[str, ...] = ()
     if len(partly):
         kept = _kept_ground(path)
         if kept is None:

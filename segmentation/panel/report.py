@@ -9,6 +9,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
+from segmentation.core.provenance import listed
 from segmentation.geo.vectors.read import Account
 from segmentation.panel.inputs import YearInput
 from segmentation.panel.observed import Observed, observed_share
@@ -27,11 +28,11 @@ def say_input(inputs: Sequence[YearInput], accounts: dict[int, Account], wanted:
     span = {*wanted, *range(min(years), max(years) + 1)}
     if missing := sorted(span - set(years)):
         print(
-            f"no polygons of {_listed(missing)}: the nearest year on either side that has some counts as the "
+            f"no polygons of {listed(missing)}: the nearest year on either side that has some counts as the "
             "neighbour, and changes run from one such year to the next"
         )
     if unknown := [source.year for source in inputs if source.windows is None]:
-        print(f"no windows of {_listed(unknown)}: what was looked at is unknown, sites without polygon count as closed")
+        print(f"no windows of {listed(unknown)}: what was looked at is unknown, sites without polygon count as closed")
 
 
 def say_notes(notes: Sequence[str]) -> None:
@@ -50,15 +51,14 @@ def say_filter(
     print(f"temporal filter: a polygon stays if there is one {rule} it in the previous or the next year")
     print(f"{'':6}{'polygons':>10}{'lost':>8}{'ha':>14}{'lost':>12}   {'lost, neighbours not observed':>29}")
     for year in years:
-        of_year, gone = polygons["year"] == year, lost["year"] == year
-        print(
-            f"{year:<6}{of_year.sum():>10,}{gone.sum():>8,}{polygons.loc[of_year, 'area'].sum() / _HA:>14,.1f}"
-            f"{lost.loc[gone, 'area'].sum() / _HA:>12,.1f}   {blind[gone.to_numpy()].sum():>29,}"
-        )
-    print(
-        f"{'all':<6}{len(polygons):>10,}{len(lost):>8,}{polygons['area'].sum() / _HA:>14,.1f}"
-        f"{lost['area'].sum() / _HA:>12,.1f}   {blind.sum():>29,}"
-    )
+        gone = lost["year"] == year
+        _say_loss(str(year), polygons[polygons["year"] == year], lost[gone], blind[gone.to_numpy()])
+    _say_loss("all", polygons, lost, blind)
+
+
+def _say_loss(name: str, polygons: gpd.GeoDataFrame, lost: gpd.GeoDataFrame, blind: np.ndarray) -> None:
+    all_ha, lost_ha = polygons["area"].sum() / _HA, lost["area"].sum() / _HA
+    print(f"{name:<6}{len(polygons):>10,}{len(lost):>8,}{all_ha:>14,.1f}{lost_ha:>12,.1f}   {blind.sum():>29,}")
 
 
 def _nobody_looked(lost: gpd.GeoDataFrame, years: Sequence[int], observed: Observed) -> np.ndarray:
@@ -66,10 +66,11 @@ def _nobody_looked(lost: gpd.GeoDataFrame, years: Sequence[int], observed: Obser
     if lost.empty:
         return np.zeros(0, dtype=bool)
     hidden = observed_share(lost.geometry.to_numpy(), observed, years) < LEAST_SHARE
-    walled = np.pad(hidden, ((0, 0), (1, 1)), constant_values=True)
-    column = np.searchsorted(years, lost["year"])
+    # Before the first and after the last year, nobody looked either.
+    framed = np.pad(hidden, ((0, 0), (1, 1)), constant_values=True)
     row = np.arange(len(lost))
-    return walled[row, column] & walled[row, column + 2]
+    column = 1 + np.searchsorted(years, lost["year"])
+    return framed[row, column - 1] & framed[row, column + 1]
 
 
 def say_panel(
@@ -83,12 +84,12 @@ def say_panel(
         f"{'gained':>10}{'lost':>10}{'kept':>10}{'observed km2':>15}"
     )
     for column, year in enumerate(history.years):
-        since = [getattr(history, name)[:, column].sum() / _KM2 for name in ("gained", "lost", "kept")]
-        change = "".join(f"{value:>10,.2f}" for value in since) if column else f"{'-':>10}" * 3
+        parts = history.parts[:, column]
+        area_km2 = history.area[:, column].sum() / _KM2
+        observed_km2 = "unknown" if np.isnan(seen[year]) else f"{seen[year]:,.0f}"
         print(
-            f"{year:<6}{history.parts[:, column].sum():>10,}{(history.parts[:, column] > 0).sum():>8,}"
-            f"{hidden[column]:>10,}{history.area[:, column].sum() / _KM2:>11,.2f}{change}"
-            f"{'unknown' if np.isnan(seen[year]) else f'{seen[year]:,.0f}':>15}"
+            f"{year:<6}{parts.sum():>10,}{(parts > 0).sum():>8,}{hidden[column]:>10,}{area_km2:>11,.2f}"
+            f"{_change_text(history, column)}{observed_km2:>15}"
         )
     print(
         f"{len(polygons):,} polygons, {len(sites):,} sites in {sites['iso_a3'].nunique()} countries, "
@@ -102,5 +103,9 @@ def say_panel(
         print(f"written: {path}")
 
 
-def _listed(years: Sequence[int]) -> str:
-    return ", ".join(map(str, years))
+def _change_text(history: History, column: int) -> str:
+    """What all sites gained, lost and kept since the year before, in three columns of km2."""
+    if column == 0:
+        return f"{'-':>10}" * 3
+    km2 = [areas[:, column].sum() / _KM2 for areas in (history.gained, history.lost, history.kept)]
+    return "".join(f"{value:>10,.2f}" for value in km2)

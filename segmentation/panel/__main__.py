@@ -136,8 +136,16 @@ def main(options: argparse.Namespace) -> int:
     written += write_table(folder / "country_years", by_country, metadata)
     written += write_table(folder / "site_years", site_years(history), metadata)
     plot_countries(by_country, plot, marked("", making.synthetic))
-    write_map(webmap, polygons, site_table, history, by_country, countries, making.synthetic)
-    say_panel(polygons, history, by_country, site_table, written)
+    write_map(
+        webmap,
+        polygons=polygons,
+        sites=site_table,
+        history=history,
+        by_country=by_country,
+        countries=countries,
+        synthetic=making.synthetic,
+    )
+    say_panel(polygons, history, by_country=by_country, sites=site_table, written=written)
     return cli.DONE
 
 
@@ -186,6 +194,7 @@ def _filter_polygons(
     say_filter(polygons, years, stays, observed, options.buffer)
     if not stays.any():
         raise PipelineError("no polygon is confirmed by a neighbouring year; try --buffer METRES or --no-filter")
+    # Polygons that intersect confirm each other: none of the overlaps loses a side.
     number = np.cumsum(stays) - 1
     return polygons[stays].reset_index(drop=True), number[overlaps]
 

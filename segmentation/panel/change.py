@@ -104,7 +104,8 @@ def follow_sites(
     """
     totals = {name: np.zeros(sightings.parts.shape) for name in ("area", *KINDS)}
     kept = []
-    for followed in _follow_all(_portions(polygons, sightings), len(sightings.sites), keep):
+    portions = _portions(polygons, sightings)
+    for followed in _follow_all(portions, len(sightings.sites), keep):
         for name, areas in followed.areas.items():
             totals[name][followed.rows] = areas
         if followed.pieces is not None:
@@ -114,6 +115,7 @@ def follow_sites(
 
 
 def _portions(polygons: gpd.GeoDataFrame, sightings: Sightings) -> Iterator[_Portion]:
+    """The sites in their order, some hundred at a time, with their polygons."""
     sites, hidden = sightings.sites, sightings.hidden
     by_site = np.argsort(sites.of_polygon, kind="stable")
     site = sites.of_polygon[by_site]

@@ -74,7 +74,7 @@ def read_ground(path: Path, year: int, *, quiet: bool = False) -> YearGround:
     if len(partly):
         kept = _kept_ground(path)
         if kept is None:
-            valid[partly], notes = _derive(seen.iloc[partly], YearFolder(year, path.parent, path.parent), quiet)
+            valid[partly], notes = _derive(seen.iloc[partly], YearFolder(year, path.parent, path.parent), quiet=quiet)
         else:
             valid[partly] = kept.reindex(seen["id"].to_numpy()[partly]).to_numpy()
     missing = int(shapely.is_missing(valid).sum())
@@ -108,18 +108,19 @@ def _kept_ground(path: Path) -> gpd.GeoSeries | None:
     return kept.set_index("id").geometry
 
 
-def _derive(partly: gpd.GeoDataFrame, folder: YearFolder, quiet: bool) -> tuple[np.ndarray, tuple[str, ...]]:
+def _derive(partly: gpd.GeoDataFrame, folder: YearFolder, *, quiet: bool) -> tuple[np.ndarray, tuple[str, ...]]:
     """The valid ground of windows from their chips or probabilities, None where there are none, and what to say."""
     valid = np.full(len(partly), None, dtype=object)
     if not {"id", "split"} <= set(partly.columns):
         return valid, ()
     runs = sorted({probability.parent for probability in (folder.path / "probabilities").rglob("*.tif")})
-    todo = [
-        _Partly((folder.chip(split, name), *(run / f"{name}.tif" for run in runs)), float(share))
-        for name, split, share in zip(partly["id"], partly["split"], partly["valid_share"], strict=True)
-    ]
-    for place, ground in enumerate(_in_processes(_ground_of, todo, f"valid ground of {folder.year}", quiet)):
-        valid[place] = ground
+    todo = []
+    for name, split, share in zip(partly["id"], partly["split"], partly["valid_share"], strict=True):
+        probabilities = [run / f"{name}.tif" for run in runs]
+        todo.append(_Partly((folder.chip(split, name), *probabilities), float(share)))
+    found_in_order = _in_processes(_ground_of, todo, f"valid ground of {folder.year}", quiet=quiet)
+    for row, ground in enumerate(found_in_order):
+        valid[row] = ground
     found = int((~shapely.is_missing(valid)).sum())
     if not found:
         return valid, ()
@@ -131,7 +132,7 @@ def _derive(partly: gpd.GeoDataFrame, folder: YearFolder, quiet: bool) -> tuple[
 
 
 def _in_processes(
-    work: Callable[[_Partly], shapely.Geometry | None], items: list[_Partly], what: str, quiet: bool
+    work: Callable[[_Partly], shapely.Geometry | None], items: list[_Partly], what: str, *, quiet: bool
 ) -> Iterator[shapely.Geometry | None]:
     bar = progress(total=len(items), desc=what, unit="window", quiet=quiet)
     with bar:

@@ -74,11 +74,16 @@ def _nobody_looked(lost: gpd.GeoDataFrame, years: Sequence[int], observed: Obser
 
 
 def say_panel(
-    polygons: gpd.GeoDataFrame, history: History, countries: pd.DataFrame, sites: pd.DataFrame, written: Sequence[Path]
+    polygons: gpd.GeoDataFrame,
+    history: History,
+    *,
+    by_country: pd.DataFrame,
+    sites: pd.DataFrame,
+    written: Sequence[Path],
 ) -> None:
     """Say what the panel holds and where it lies."""
     hidden = history.hidden.sum(axis=0)
-    seen = countries.groupby("year")["observed_km2"].sum(min_count=1)
+    seen = by_country.groupby("year")["observed_km2"].sum(min_count=1)
     print(
         f"\n{'':6}{'polygons':>10}{'sites':>8}{'not obs.':>10}{'km2':>11}"
         f"{'gained':>10}{'lost':>10}{'kept':>10}{'observed km2':>15}"

@@ -105,16 +105,16 @@ def find_sites(polygons: gpd.GeoDataFrame, overlaps: np.ndarray) -> Sites:
             most of the work: only polygons that are not connected yet are looked at again.
     """
     shapes, year = polygons.geometry.to_numpy(), polygons["year"].to_numpy()
-    shrinking = -polygons["area"].to_numpy()
+    largest_first = -polygons["area"].to_numpy()
     west, south, _, _ = shapely.bounds(shapes).T
 
     label = _connect(shapes, overlaps)
-    order = np.lexsort((south, west, shrinking, year, label))
+    order = np.lexsort((south, west, largest_first, year, label))
     _, begins = np.unique(label[order], return_index=True)
     founder = order[begins]
 
     # In the order of their founding, so that of two names that are the same the older site's stays as it is.
-    age = np.lexsort((south[founder], west[founder], shrinking[founder], year[founder]))
+    age = np.lexsort((south[founder], west[founder], largest_first[founder], year[founder]))
     names = np.empty(len(founder), dtype=object)
     names[age] = _name(shapes[founder[age]])
 

@@ -36,7 +36,7 @@ def page(tmp_path_factory):
     names = {"iso_a3": ["GAB"], "country_name": ["Gabon"]}
     land = gpd.GeoDataFrame(names, geometry=[square(-500, -500, 1000, 1000)], crs=4326)
     table = country_years(polygons, history, observed, land)
-    write_map(path, polygons, sites, history, table, land)
+    write_map(path, polygons=polygons, sites=sites, history=history, by_country=table, countries=land)
     return path
 
 

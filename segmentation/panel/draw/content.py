@@ -152,10 +152,10 @@ def view(bounds_3857: np.ndarray) -> tuple[float, float, float, float]:
     return x - height, y - height / 2, x + height, y + height / 2
 
 
-def titles(table: pd.DataFrame, warning: str) -> dict[str, str]:
-    """What stands above the map, by year, from a table as from ``tables.country_years``; HTML."""
+def titles(by_country: pd.DataFrame, warning: str) -> dict[str, str]:
+    """What stands above the map, by year, from what ``tables.country_years`` gives; HTML."""
     end = f"<br><b>{warning}</b>" if warning else ""
-    total = table.groupby("year")[["polygons", "area_km2", "sites_not_observed"]].sum()
+    total = by_country.groupby("year")[["polygons", "area_km2", "sites_not_observed"]].sum()
     return {
         str(row.Index): f"<b>{row.Index}</b>: {row.polygons:,.0f} mining polygons, {row.area_km2:,.1f} km², "
         f"sites not observed: {row.sites_not_observed:,.0f}{end}"

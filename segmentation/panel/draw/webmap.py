@@ -68,10 +68,11 @@ y_range.setv({start: middle_y - height / 2, end: middle_y + height / 2})
 
 def write_map(
     path: Path,
+    *,
     polygons: gpd.GeoDataFrame,
     sites: gpd.GeoDataFrame,
     history: History,
-    table: pd.DataFrame,
+    by_country: pd.DataFrame,
     countries: gpd.GeoDataFrame,
     synthetic: str | None = None,
 ) -> None:
@@ -82,7 +83,7 @@ def write_map(
         polygons: of all years, by year, EPSG:4326, with ``history.sites`` as their sites.
         sites: as from ``tables.sites_table``.
         history: of the sites.
-        table: as from ``tables.country_years``.
+        by_country: as from ``tables.country_years``.
         countries: as from ``countries.read_countries``, the background.
         synthetic: what the files say of synthetic imagery; None for real imagery.
     """
@@ -91,13 +92,13 @@ def write_map(
 
     content = choose_content(polygons, sites, history)
     title = "Mining areas by year"
-    layout = _layout(content, table, countries, marked("", synthetic))
+    layout = _layout(content, by_country, countries, marked("", synthetic))
     page = file_html(layout, INLINE, title=f"{title} (synthetic)" if synthetic else title)
     with whole_file(path) as partial:
         partial.write_text(page, encoding="utf-8")
 
 
-def _layout(content: MapContent, table: pd.DataFrame, countries: gpd.GeoDataFrame, warning: str) -> Column:
+def _layout(content: MapContent, by_country: pd.DataFrame, countries: gpd.GeoDataFrame, warning: str) -> Column:
     from bokeh.layouts import column, row
     from bokeh.models import CategoricalSlider, CDSView, ColumnDataSource, CustomJS, Div, IndexFilter, Select
 
@@ -114,7 +115,7 @@ def _layout(content: MapContent, table: pd.DataFrame, countries: gpd.GeoDataFram
     _draw_outlines(figure, outlines, views["outlines"])
     _draw_marks(figure, marks, views["marks"])
 
-    by_year = titles(table, warning)
+    by_year = titles(by_country, warning)
     title = Div(text=by_year[years[-1]], styles={"font-size": "15px"}, name="title")
     slider = CategoricalSlider(categories=years, value=years[-1], title="year", width=420, name="year")
     shown = {"slider": slider, "title": title} | filters | rows | {"titles": by_year}

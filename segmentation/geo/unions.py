@@ -29,7 +29,8 @@ def connected_groups(count: int, first: np.ndarray, second: np.ndarray) -> np.nd
     from scipy.sparse.csgraph import connected_components
 
     graph = coo_array((np.ones(len(first), dtype=bool), (first, second)), shape=(count, count))
-    return connected_components(graph, directed=False)[1]
+    _, label = connected_components(graph, directed=False)
+    return label
 
 
 def unite(polygons: np.ndarray) -> np.ndarray:

@@ -10,9 +10,9 @@ import shapely
 from segmentation.core.process.cores import usable_cores
 from segmentation.core.process.threads import in_threads
 
-# So many polygons are united one after the other; more of them, as GEOS likes best.
+# Up to so many polygons of a group are united one after the other; more of them all at once, as GEOS likes best.
 _A_FEW = 16
-
+# At least so many polygons a thread takes at a time.
 _TOGETHER = 2_000
 
 
@@ -29,7 +29,8 @@ def connected_groups(count: int, first: np.ndarray, second: np.ndarray) -> np.nd
     from scipy.sparse.csgraph import connected_components
 
     graph = coo_array((np.ones(len(first), dtype=bool), (first, second)), shape=(count, count))
-    return connected_components(graph, directed=False)[1]
+    _, label = connected_components(graph, directed=False)
+    return label
 
 
 def unite(polygons: np.ndarray) -> np.ndarray:
@@ -40,14 +41,21 @@ def unite(polygons: np.ndarray) -> np.ndarray:
     """
     if not len(polygons):
         return polygons
-    group = connected_groups(len(polygons), *shapely.STRtree(polygons).query(polygons))
+    first, second = shapely.STRtree(polygons).query(polygons)
+    group = connected_groups(len(polygons), first, second)
     order = np.argsort(group, kind="stable")
-    begins = np.flatnonzero(np.diff(group[order])) + 1
-    next_begin = np.searchsorted(begins, np.arange(_TOGETHER, len(polygons), _TOGETHER))
-    cuts = np.unique(begins[next_begin[next_begin < len(begins)]])
+    portions = np.split(polygons[order], _cuts_between_groups(group[order], _TOGETHER))
     with ThreadPoolExecutor(usable_cores()) as pool:
-        united = list(pool.map(shapely.disjoint_subset_union_all, np.split(polygons[order], cuts)))
+        united = list(pool.map(shapely.disjoint_subset_union_all, portions))
     return shapely.get_parts(np.array(united, dtype=object))
+
+
+def _cuts_between_groups(group: np.ndarray, size: int) -> np.ndarray:
+    """Where to cut (n,) rows, sorted by their group, into portions of about a size without cutting a group in two."""
+    begins = np.flatnonzero(np.diff(group)) + 1
+    # The first group that begins at or after every multiple of the size, where there is one.
+    next_begin = np.searchsorted(begins, np.arange(size, len(group), size))
+    return np.unique(begins[next_begin[next_begin < len(begins)]])
 
 
 def intersecting(shapes: np.ndarray, pairs: np.ndarray) -> np.ndarray:
@@ -58,7 +66,8 @@ def intersecting(shapes: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         pairs: (m, 2) int rows, mostly of geometries whose boxes meet: a tree that is asked for intersections would
             prepare every geometry for the one or two that it meets.
     """
-    return pairs[in_threads(shapely.intersects, *shapes[pairs.T])]
+    first, second = shapes[pairs.T]
+    return pairs[in_threads(shapely.intersects, first, second)]
 
 
 def unite_groups(shapes: np.ndarray, group: np.ndarray, count: int) -> np.ndarray:
@@ -83,28 +92,40 @@ def unite_groups(shapes: np.ndarray, group: np.ndarray, count: int) -> np.ndarra
         members = members[np.lexsort((-shapely.area(members), group))]
         size = size[crowded]
 
-        def unite(first: np.ndarray, size: np.ndarray) -> np.ndarray:
-            return _unite(members[first[0] : first[-1] + size[-1]], size)
+        def unite_portion(begins: np.ndarray, size: np.ndarray) -> np.ndarray:
+            return _unite_crowded(members[begins[0] : begins[-1] + size[-1]], size)
 
-        united[crowded] = in_threads(unite, np.cumsum(size) - size, size)
+        united[crowded] = in_threads(unite_portion, np.cumsum(size) - size, size)
     return united
 
 
-def _unite(shapes: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """The unions of groups of 2 or more polygons, which come group by group, the largest first."""
+def _unite_crowded(shapes: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The unions of groups of 2 or more polygons: (g,) of (n,) shapes, which come group by group, the largest first."""
     united = np.empty(len(size), dtype=object)
-    few, first = size <= _A_FEW, np.cumsum(size) - size
+    begins = np.cumsum(size) - size
+    few = size <= _A_FEW
+    united[few] = _unite_one_by_one(shapes, begins[few], size[few])
     if not few.all():
-        of_many = np.repeat(np.arange((~few).sum()), size[~few])
-        gathered = shapely.geometrycollections(shapes[np.repeat(~few, size)], indices=of_many)
-        united[~few] = shapely.union_all(gathered[:, None], axis=1)
-    # A mine's earlier outlines mostly lie within its later ones: to see that takes a quarter of a union.
-    united[few] = shapes[first[few]]
-    for turn in range(1, size[few].max(initial=1)):
-        group = np.flatnonzero(few & (size > turn))
-        member = shapes[first[group] + turn]
+        united[~few] = _unite_at_once(shapes[np.repeat(~few, size)], size[~few])
+    return united
+
+
+def _unite_one_by_one(shapes: np.ndarray, begins: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The unions of groups of few polygons: the second of every group joins the first, then the third both."""
+    united = shapes[begins]
+    for turn in range(1, size.max(initial=1)):
+        group = np.flatnonzero(size > turn)
+        member = shapes[begins[group] + turn]
+        # A mine's earlier outlines mostly lie within its later ones: to see that takes a quarter of a union.
         shapely.prepare(united[group])
         new = ~shapely.covers(united[group], member)
         shapely.destroy_prepared(united[group])
         united[group[new]] = shapely.union(united[group[new]], member[new])
     return united
+
+
+def _unite_at_once(shapes: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The unions of groups of many polygons, which come group by group."""
+    group = np.repeat(np.arange(len(size)), size)
+    gathered = shapely.geometrycollections(shapes, indices=group)
+    return shapely.union_all(gathered[:, None], axis=1)

@@ -7,8 +7,7 @@ and writes a GeoPackage that QGIS plays, tables, a plot and a map for the browse
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 
 import geopandas as gpd
@@ -17,21 +16,19 @@ import numpy as np
 from segmentation.core import cli
 from segmentation.core.arguments import Number, Together, a_folder, a_path, shown
 from segmentation.core.errors import PipelineError
-from segmentation.core.process.threads import no_search_for_cycles
 from segmentation.core.provenance import marked
 from segmentation.core.workspace import Workspace
 from segmentation.geo.countries import read_countries
-from segmentation.geo.unions import unite_groups
+from segmentation.panel.change import follow_sites
 from segmentation.panel.draw.plot import plot_countries
 from segmentation.panel.draw.webmap import write_map
-from segmentation.panel.history import site_years
 from segmentation.panel.inputs import YearInput, find_run_name, read_panel, year_inputs
-from segmentation.panel.layers import write_panel, write_year
+from segmentation.panel.layers import changes_on_disk, write_panel, write_year
 from segmentation.panel.making import Making, read_making
-from segmentation.panel.observed import Observed, read_observed
+from segmentation.panel.observed import Observed, observed_share, read_observed
 from segmentation.panel.report import say_filter, say_input, say_notes, say_panel
-from segmentation.panel.sites import find_sites
-from segmentation.panel.tables import country_years, write_table
+from segmentation.panel.sites import count_sightings, find_sites, site_years
+from segmentation.panel.tables import add_descent, country_years, sites_table, write_table
 from segmentation.panel.temporal import confirmed, consecutive_neighbours, consecutive_overlaps, year_rows
 
 _FROM_FILES = "files"
@@ -98,60 +95,82 @@ def arguments() -> argparse.Namespace:
     return parser().parse_args()
 
 
-@no_search_for_cycles()
 def main(options: argparse.Namespace) -> int:
-    """Read, filter, connect, write."""
+    """Read the years, filter them, connect polygons to sites and follow these through the years; then write it all."""
     workspace = cli.workspace(options)
-    run, inputs = _inputs(options, workspace)
+    run, inputs = _chosen_inputs(options, workspace)
+    years = tuple(source.year for source in inputs)
     making = read_making(inputs, mixed=options.mixed, demo=options.demo)
     folder = options.output or workspace.panel(run or _FROM_FILES)
     countries = read_countries(options.countries)
 
-    years = tuple(source.year for source in inputs)
     polygons, accounts = read_panel(inputs, countries)
     observed = read_observed(inputs, quiet=options.quiet)
     say_input(inputs, accounts, options.years)
     say_notes((*making.notes, *observed.notes))
-    polygons, overlaps = _filter(polygons, years, observed, options)
-    sites = find_sites(*(polygons[name].to_numpy() for name in ("geometry", "year", "area")), overlaps)
-    own = _metadata(options, inputs, run)
-    metadata = making.metadata | own
-    with ThreadPoolExecutor(1) as aside:
-        # GEOS works without Python's lock: meanwhile files are written.
-        places = aside.submit(unite_groups, polygons.geometry.to_numpy(), sites.of_polygon, len(sites))
-        written = _write_years(workspace, run, folder, inputs, polygons, making, own)
-        written += [folder / name for name in ("panel.gpkg", "area_by_year.png", "map.html")]
-        history, site_table = write_panel(
-            folder / "panel.gpkg", polygons, years, sites, places.result, overlaps, observed, metadata
+
+    polygons, overlaps = _filter_polygons(polygons, years, observed, options)
+    of_panel = _metadata(options, inputs, run)
+    metadata = making.metadata | of_panel
+    # Ahead of what takes long: a year that another command is writing is refused here.
+    written = _write_years(workspace, run, folder, inputs, polygons, making, of_panel)
+
+    sites = find_sites(polygons, overlaps)
+    share = observed_share(sites.places, observed, years)
+    sightings = count_sightings(polygons, years, sites, share)
+    with changes_on_disk(folder) as keep:
+        history, changes = follow_sites(polygons, sightings, keep)
+        site_table = sites_table(polygons, history, overlaps)
+        by_country = country_years(polygons, history, observed, countries)
+
+        geopackage, plot, webmap = folder / "panel.gpkg", folder / "area_by_year.png", folder / "map.html"
+        write_panel(
+            geopackage,
+            polygons=add_descent(polygons, sites, overlaps),
+            changes=changes,
+            sites=site_table,
+            observed=observed.areas,
+            metadata=metadata,
         )
-    by_country = country_years(polygons, history, observed, countries)
+    written += [geopackage, plot, webmap]
     written += write_table(folder / "country_years", by_country, metadata)
     written += write_table(folder / "site_years", site_years(history), metadata)
-    plot_countries(by_country, folder / "area_by_year.png", marked("", making.synthetic))
-    write_map(folder / "map.html", polygons, site_table, history, by_country, countries, making.synthetic)
-    say_panel(polygons, history, by_country, site_table, written)
+    plot_countries(by_country, plot, marked("", making.synthetic))
+    write_map(
+        webmap,
+        polygons=polygons,
+        sites=site_table,
+        history=history,
+        by_country=by_country,
+        countries=countries,
+        synthetic=making.synthetic,
+    )
+    say_panel(polygons, history, by_country=by_country, sites=site_table, written=written)
     return cli.DONE
 
 
-def _inputs(options: argparse.Namespace, workspace: Workspace) -> tuple[str | None, list[YearInput]]:
+def _chosen_inputs(options: argparse.Namespace, workspace: Workspace) -> tuple[str | None, list[YearInput]]:
     """The model run's name, None with ``--inputs``, and the files of every year, ascending."""
-    wanted = options.years
     if bool(options.inputs) == bool(options.model):
         raise PipelineError("which polygons? give either -model=NAME (and -iter=N) or --inputs YEAR=FILE ...")
     if options.windows and not options.inputs:
         raise PipelineError("--windows goes with --inputs; with -model the workspace's windows.gpkg are taken")
-    if options.inputs:
-        run, windows = None, _by_year(options.windows, "--windows")
-        files = sorted(_by_year(options.inputs, "--inputs").items())
-        inputs = [YearInput(year, path, windows.get(year)) for year, path in files if not wanted or year in wanted]
-    else:
-        run = find_run_name(workspace, options.model, options.iter)
-        inputs = year_inputs(workspace, run, wanted)
+    run = None if options.inputs else find_run_name(workspace, options.model, options.iter)
+    wanted = options.years
+    inputs = _named_inputs(options) if run is None else year_inputs(workspace, run, wanted)
     if not inputs:
         raise PipelineError(f"no polygons of {wanted}; leave --years out to take every year there is")
     if len(inputs) == 1 and not options.no_filter:
         raise PipelineError(f"{inputs[0].year} alone has no neighbouring year to confirm it; add years or --no-filter")
     return run, inputs
+
+
+def _named_inputs(options: argparse.Namespace) -> list[YearInput]:
+    """The files that ``--inputs`` and ``--windows`` name, of the years wanted (none named: of all), ascending."""
+    windows = _by_year(options.windows, "--windows")
+    polygons = _by_year(options.inputs, "--inputs")
+    years = [year for year in sorted(polygons) if not options.years or year in options.years]
+    return [YearInput(year, polygons[year], windows.get(year)) for year in years]
 
 
 def _by_year(files: Sequence[tuple[int, Path]], option: str) -> dict[int, Path]:
@@ -161,7 +180,7 @@ def _by_year(files: Sequence[tuple[int, Path]], option: str) -> dict[int, Path]:
     return named
 
 
-def _filter(
+def _filter_polygons(
     polygons: gpd.GeoDataFrame, years: tuple[int, ...], observed: Observed, options: argparse.Namespace
 ) -> tuple[gpd.GeoDataFrame, np.ndarray]:
     """The polygons that stay, and those pairs of their rows, of consecutive years, that intersect."""
@@ -175,6 +194,7 @@ def _filter(
     say_filter(polygons, years, stays, observed, options.buffer)
     if not stays.any():
         raise PipelineError("no polygon is confirmed by a neighbouring year; try --buffer METRES or --no-filter")
+    # Polygons that intersect confirm each other: none of the overlaps loses a side.
     number = np.cumsum(stays) - 1
     return polygons[stays].reset_index(drop=True), number[overlaps]
 
@@ -186,17 +206,17 @@ def _write_years(
     inputs: Sequence[YearInput],
     polygons: gpd.GeoDataFrame,
     making: Making,
-    own: Mapping[str, str],
+    of_panel: dict[str, str],
 ) -> list[Path]:
     """A file a year with the published columns: beside step 3's, or in the panel's folder.
 
-    Each says how its own year was made, and what the panel (``own``) has added.
+    Each says how its own year was made, and what the panel has added (``of_panel``).
     """
     written = []
     rows = year_rows(polygons["year"].to_numpy(), tuple(source.year for source in inputs))
     for source in inputs:
         table = polygons.iloc[rows[source.year]]
-        metadata = making.of_year(source.year) | own
+        metadata = making.of_year(source.year) | of_panel
         if run is None:
             target = folder / f"global_mining_polygons_{source.year}_postprocessed.gpkg"
             write_year(target, table, metadata)

@@ -7,7 +7,9 @@ other is neither gain nor loss but ``unseen``, and adds to kept instead.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
@@ -19,30 +21,29 @@ import pyproj
 import shapely
 
 from segmentation.core.process.cores import usable_cores
-from segmentation.core.process.threads import no_search_for_cycles
 from segmentation.core.process.workers import map_ahead, worker_pool
-from segmentation.geo.areas import EQUAL_AREA_CRS, areal, polygonal, projected
+from segmentation.geo.areas import EQUAL_AREA_CRS, planar_area, polygonal, projected
+from segmentation.geo.overlay import overlay
 from segmentation.geo.unions import unite_groups
-from segmentation.panel.history import History
+from segmentation.panel.sites import History, Sightings
 
 # So few that their pieces of all years take some tens of megabytes.
 _SITES_AT_A_TIME = 1_000
 # Below this, starting processes costs more than they save.
 _FEW_SITES = 4_000
-# The share of a site's area to which its pieces have to add up.
-_TOLERANCE = 1e-9
 _TO_EQUAL_AREA = pyproj.Transformer.from_crs("EPSG:4326", EQUAL_AREA_CRS, always_xy=True)
 _TO_DEGREES = pyproj.Transformer.from_crs(EQUAL_AREA_CRS, "EPSG:4326", always_xy=True)
-_Rows = TypeVar("_Rows")
+_Kept = TypeVar("_Kept")
+# What becomes of a site between two years, in the order of the rows.
 KINDS = ("kept", "gained", "lost", "unseen")
 
 
 @dataclass(frozen=True)
-class _Sites:
+class _Portion:
     """Some sites in k years.
 
     Attributes:
-        rows: their rows of the history.
+        rows: of the sites among all.
         names: (s,) str.
         years: ascending.
         hidden: (s, k) bool, without a polygon because nobody looked.
@@ -62,62 +63,81 @@ class _Sites:
 
 
 @dataclass(frozen=True)
-class _Changes(Generic[_Rows]):
-    """What became of some sites: their rows of the history, (s, k) areas in m2 of all kinds, and the pieces.
+class _Followed(Generic[_Kept]):
+    """What became of the sites of a portion.
 
-    Where there is but one year, nothing changes and there are no pieces, but None.
+    Attributes:
+        rows: of the sites among all.
+        areas: (s, k) m2 by the name of an area in ``History``.
+        pieces: what was kept of the pieces; None where there is but one year, so that nothing changes.
     """
 
     rows: slice
     areas: dict[str, np.ndarray]
-    pieces: _Rows | None
+    pieces: _Kept | None
 
 
 def _as_they_are(pieces: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     return pieces
 
 
-def changes(
-    polygons: gpd.GeoDataFrame, history: History, finish: Callable[[gpd.GeoDataFrame], _Rows] = _as_they_are
-) -> Iterator[_Rows]:
-    """Follow the sites from year to year, and note areas and changes in their history.
+def follow_sites(
+    polygons: gpd.GeoDataFrame,
+    sightings: Sightings,
+    keep: Callable[[gpd.GeoDataFrame], _Kept] = _as_they_are,
+) -> tuple[History, list[_Kept]]:
+    """Follow the sites from year to year.
 
     In portions, since the pieces of nine years do not fit into memory together; of a large panel in parallel
     processes, as half of the time goes into what Python's lock lets one thread do at a time.
 
     Args:
         polygons: of all years, by year, in EPSG:4326.
-        history: of their sites; its areas are filled in as this goes on.
-        finish: what else to do with a portion's rows where they were made; a function that can be pickled.
+        sightings: of their sites.
+        keep: what to keep of the pieces of some hundred sites, asked where they were made; a function that can be
+            pickled. It takes, by year and site, ``site_id``, ``kind`` (one of ``KINDS``), ``year_from``, ``year_to``,
+            ``area`` (m2) and ``geometry`` (EPSG:4326), at most one row a site, year and kind.
 
-    Yields:
-        For some hundred sites at a time, by year and site: ``site_id``, ``kind`` (one of ``KINDS``), ``year_from``,
-        ``year_to``, ``area`` (m2) and ``geometry`` (EPSG:4326), at most one row a site, year and kind; finished.
+    Returns:
+        The history of the sites, and what was kept of their pieces, in the order of the sites.
     """
-    for found in _follow_all(_portions(polygons, history), len(history.sites), finish):
-        for name, areas in found.areas.items():
-            getattr(history, name)[found.rows] = areas
-        if found.pieces is not None:
-            yield found.pieces
+    totals = {name: np.zeros(sightings.parts.shape) for name in ("area", *KINDS)}
+    kept = []
+    portions = _portions(polygons, sightings)
+    for followed in _follow_all(portions, len(sightings.sites), keep):
+        for name, areas in followed.areas.items():
+            totals[name][followed.rows] = areas
+        if followed.pieces is not None:
+            kept.append(followed.pieces)
+    history = History(sightings.sites, sightings.years, sightings.parts, sightings.share, **totals)
+    return history, kept
 
 
-def _portions(polygons: gpd.GeoDataFrame, history: History) -> Iterator[_Sites]:
-    by_site = np.argsort(history.sites.of_polygon, kind="stable")
-    site = history.sites.of_polygon[by_site]
-    column = np.searchsorted(history.years, polygons["year"].to_numpy()[by_site])
-    hidden, geometry = history.hidden, polygons.geometry.to_numpy()
-    for start in range(0, len(history.sites), _SITES_AT_A_TIME):
+def _portions(polygons: gpd.GeoDataFrame, sightings: Sightings) -> Iterator[_Portion]:
+    """The sites in their order, some hundred at a time, with their polygons."""
+    sites, hidden = sightings.sites, sightings.hidden
+    by_site = np.argsort(sites.of_polygon, kind="stable")
+    site = sites.of_polygon[by_site]
+    column = np.searchsorted(sightings.years, polygons["year"].to_numpy()[by_site])
+    geometry = polygons.geometry.to_numpy()
+    for start in range(0, len(sites), _SITES_AT_A_TIME):
         rows = slice(start, start + _SITES_AT_A_TIME)
-        some = slice(*np.searchsorted(site, [rows.start, rows.stop]).tolist())
-        shapes = shapely.to_wkb(geometry[by_site[some]])
-        names = history.sites.names[rows]
-        yield _Sites(rows, names, history.years, hidden[rows], shapes, site[some] - start, column[some])
+        first, end = np.searchsorted(site, [rows.start, rows.stop])
+        yield _Portion(
+            rows,
+            sites.names[rows],
+            sightings.years,
+            hidden[rows],
+            shapely.to_wkb(geometry[by_site[first:end]]),
+            site[first:end] - start,
+            column[first:end],
+        )
 
 
 def _follow_all(
-    portions: Iterator[_Sites], count: int, finish: Callable[[gpd.GeoDataFrame], _Rows]
-) -> Iterator[_Changes[_Rows]]:
-    follow, workers = partial(_follow, finish=finish), usable_cores()
+    portions: Iterator[_Portion], count: int, keep: Callable[[gpd.GeoDataFrame], _Kept]
+) -> Iterator[_Followed[_Kept]]:
+    follow, workers = partial(_follow, keep=keep), usable_cores()
     if count < _FEW_SITES:
         yield from map(follow, portions)
     else:
@@ -125,108 +145,94 @@ def _follow_all(
             yield from map_ahead(pool, follow, portions, waiting=3 * workers)
 
 
-@no_search_for_cycles()
-def _follow(sites: _Sites, finish: Callable[[gpd.GeoDataFrame], _Rows]) -> _Changes[_Rows]:
+@contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Leave freeing memory to reference counts for as long as it takes to follow a portion.
+
+    Geometries refer to nothing, so no cycle is among them. While hundreds of thousands come and go, Python would look
+    for one again and again, in a fourteenth of the time.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_no_search_for_cycles()
+def _follow(portion: _Portion, keep: Callable[[gpd.GeoDataFrame], _Kept]) -> _Followed[_Kept]:
+    covered = _covered_by_year(portion)
+    areas = {name: np.zeros(portion.hidden.shape) for name in ("area", *KINDS)}
+    tables = []
+    for column, this_year in enumerate(covered):
+        areas["area"][:, column] = planar_area(this_year)
+        if column == 0:
+            continue
+        hidden_before, hidden_now = portion.hidden[:, column - 1], portion.hidden[:, column]
+        pieces = _pieces(covered[column - 1], this_year, hidden_before, hidden_now)
+        changed = {kind: planar_area(shapes) for kind, shapes in pieces.items()}
+        for kind, area in changed.items():
+            areas[kind][:, column] = area
+        tables.append(_table(pieces, changed, portion, column))
+    kept = keep(pd.concat(tables, ignore_index=True)) if tables else None
+    return _Followed(portion.rows, areas, kept)
+
+
+def _covered_by_year(portion: _Portion) -> list[np.ndarray]:
+    """What the sites cover in each year: (s,) polygons in EPSG:6933, None where there is none."""
+    projected_shapes = projected(shapely.from_wkb(portion.shapes), _TO_EQUAL_AREA)
     # Long edges bend a little under the projection, which can make an outline touch itself.
-    flat = polygonal(projected(shapely.from_wkb(sites.shapes), _TO_EQUAL_AREA))
-    areas = {name: np.zeros(sites.hidden.shape) for name in ("area", *KINDS)}
-    tables, before = [], None
-    for column in range(len(sites.years)):
-        now = sites.column == column
-        after = unite_groups(flat[now], sites.site[now], len(sites.names))
-        areas["area"][:, column] = _area(after)
-        if before is not None:
-            pieces = _pieces(before, after, *sites.hidden[:, column - 1 : column + 1].T)
-            area = np.stack([_area(shapes) for shapes in pieces.values()], axis=1)
-            for number, kind in enumerate(pieces):
-                areas[kind][:, column] = area[:, number]
-            tables.append(_table(pieces, area, sites, column))
-        before = after
-    return _Changes(sites.rows, areas, finish(pd.concat(tables, ignore_index=True)) if tables else None)
+    shapes = polygonal(projected_shapes)
+    covered = []
+    for column in range(len(portion.years)):
+        rows = portion.column == column
+        covered.append(unite_groups(shapes[rows], portion.site[rows], len(portion.names)))
+    return covered
 
 
-def _table(pieces: dict[str, np.ndarray], area: np.ndarray, sites: _Sites, column: int) -> gpd.GeoDataFrame:
-    """A row a piece, by site, given the (s, kinds) areas of all pieces."""
-    shapes = np.stack(list(pieces.values()), axis=1)
+def _pieces(
+    before: np.ndarray, now: np.ndarray, hidden_before: np.ndarray, hidden_now: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What became of sites between two years: (s,) shapes of every kind, None where there is none."""
+    pieces = {kind: np.full(len(before), None, dtype=object) for kind in KINDS}
+    was, is_now = ~shapely.is_missing(before), ~shapely.is_missing(now)
+
+    same = shapely.equals_exact(before, now)
+    pieces["kept"][same] = now[same]
+
+    changed = was & is_now & ~same
+    cut = overlay(before[changed], now[changed])
+    pieces["kept"][changed] = cut.shared
+    pieces["lost"][changed] = cut.first_only
+    pieces["gained"][changed] = cut.second_only
+
+    # What is there in one year alone has opened or closed, unless nobody looked in the other.
+    only_now, only_before = is_now & ~was, was & ~is_now
+    for kind, shapes, rows in (
+        ("gained", now, only_now & ~hidden_before),
+        ("unseen", now, only_now & hidden_before),
+        ("lost", before, only_before & ~hidden_now),
+        ("unseen", before, only_before & hidden_now),
+    ):
+        pieces[kind][rows] = shapes[rows]
+    return pieces
+
+
+def _table(
+    pieces: dict[str, np.ndarray], areas: dict[str, np.ndarray], portion: _Portion, column: int
+) -> gpd.GeoDataFrame:
+    """A row a piece that came with the year of a column, by site and kind, given all pieces and their areas in m2."""
+    shapes = np.stack([pieces[kind] for kind in KINDS], axis=1)
+    area = np.stack([areas[kind] for kind in KINDS], axis=1)
     site, kind = np.nonzero(area > 0)
-    year_from, year_to = np.array(sites.years[column - 1 : column + 1], dtype="int32")
+    year_from, year_to = np.array(portion.years[column - 1 : column + 1], dtype="int32")
     columns = {
-        "site_id": sites.names[site],
-        "kind": np.array(list(pieces), dtype=object)[kind],
+        "site_id": portion.names[site],
+        "kind": np.array(KINDS, dtype=object)[kind],
         "year_from": year_from,
         "year_to": year_to,
         "area": area[site, kind],
     }
     return gpd.GeoDataFrame(columns, geometry=projected(shapes[site, kind], _TO_DEGREES), crs="EPSG:4326")
-
-
-def _pieces(
-    before: np.ndarray, after: np.ndarray, hidden_before: np.ndarray, hidden_after: np.ndarray
-) -> dict[str, np.ndarray]:
-    """The shapes of every kind, (s,) each, None where there is none."""
-    was, now = ~shapely.is_missing(before), ~shapely.is_missing(after)
-    pieces = {kind: np.full(len(before), None, dtype=object) for kind in KINDS}
-    same = shapely.equals_exact(before, after)
-    pieces["kept"][same] = after[same]
-    both = was & now & ~same
-    pieces["kept"][both], pieces["gained"][both], pieces["lost"][both] = _overlay(before[both], after[both])
-    opened, closed = now & ~was, was & ~now
-    pieces["gained"][opened & ~hidden_before] = after[opened & ~hidden_before]
-    pieces["lost"][closed & ~hidden_after] = before[closed & ~hidden_after]
-    pieces["unseen"][opened & hidden_before] = after[opened & hidden_before]
-    pieces["unseen"][closed & hidden_after] = before[closed & hidden_after]
-    return pieces
-
-
-def _overlay(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What both, only the second and only the first of two polygons cover: (n,) each, None where nothing.
-
-    What only one of them covers comes from one overlay, not from two: its parts lie within the second polygon, or else
-    within the first.
-    """
-    kept = _areas(shapely.intersection(before, after))
-    parts, pair = shapely.get_parts(shapely.symmetric_difference(before, after), return_index=True)
-    there = ~shapely.is_empty(parts)  # where both are the same, GEOS gives a part without corners
-    parts, pair = parts[there], pair[there]
-    now = _contain(after, pair, _beside_first_edge(parts))
-    gained, lost = (_gather(parts[rows], pair[rows], len(before)) for rows in (now, ~now))
-    off = (np.abs(_area(gained) + _area(kept) - _area(after)) > _TOLERANCE * _area(after)) | (
-        np.abs(_area(lost) + _area(kept) - _area(before)) > _TOLERANCE * _area(before)
-    )
-    if off.any():  # a part of both, where they share an edge from either side, or one too thin for a point within
-        gained[off] = shapely.difference(after[off], before[off])
-        lost[off] = shapely.difference(before[off], after[off])
-    return kept, gained, lost
-
-
-def _beside_first_edge(parts: np.ndarray) -> np.ndarray:
-    """A point within each part, (n, 2): close to its first edge, on the right, as overlays go round clockwise."""
-    corners, part = shapely.get_coordinates(parts, return_index=True)  # a polygon's outer ring comes first
-    first = np.searchsorted(part, np.arange(len(parts)))
-    start, end = corners[first], corners[first + 1]
-    right = (end - start)[:, ::-1] * (1, -1)
-    return (start + end) / 2 + 1e-4 * right
-
-
-def _contain(polygons: np.ndarray, owner: np.ndarray, points: np.ndarray) -> np.ndarray:
-    shapely.prepare(polygons)
-    inside = shapely.contains_xy(polygons[owner], *points.T)
-    shapely.destroy_prepared(polygons)
-    return inside
-
-
-def _gather(parts: np.ndarray, owner: np.ndarray, count: int) -> np.ndarray:
-    """A MultiPolygon an owner of its parts, which come in a row: (count,), None for an owner without parts."""
-    gathered = np.full(count, None, dtype=object)
-    return shapely.multipolygons(parts, indices=owner, out=gathered) if len(parts) else gathered
-
-
-def _areas(shapes: np.ndarray) -> np.ndarray:
-    """Leave out the lines and points at which outlines merely touch."""
-    mixed = ~areal(shapes)
-    shapes[mixed] = polygonal(shapes[mixed])
-    return shapes
-
-
-def _area(shapes: np.ndarray) -> np.ndarray:
-    return np.nan_to_num(shapely.area(shapes))

@@ -19,7 +19,6 @@ from segmentation.core.process.cores import usable_cores
 from segmentation.core.process.workers import map_ahead, worker_pool
 from segmentation.core.progress import progress
 from segmentation.core.workspace import YearFolder
-from segmentation.predict.probability import NO_DATA
 from segmentation.windows.ground import valid_ground
 from segmentation.windows.record import VALID_GROUND, read_windows
 from segmentation.windows.statuses import WRITTEN
@@ -71,11 +70,12 @@ def read_ground(path: Path, year: int, *, quiet: bool = False) -> YearGround:
     seen = windows[windows["status"] == WRITTEN].reset_index(drop=True)
     squares = _rounded(seen.geometry.to_numpy())
     partly = np.flatnonzero(~(seen["valid_share"].to_numpy("float64") >= 1))  # also where nobody noted the share
-    valid, notes = squares.copy(), ()
+    valid = squares.copy()
+    notes: tuple[str, ...] = ()
     if len(partly):
         kept = _kept_ground(path)
         if kept is None:
-            valid[partly], notes = _derive(seen.iloc[partly], YearFolder(year, path.parent, path.parent), quiet)
+            valid[partly], notes = _derive(seen.iloc[partly], YearFolder(year, path.parent, path.parent), quiet=quiet)
         else:
             valid[partly] = kept.reindex(seen["id"].to_numpy()[partly]).to_numpy()
     missing = int(shapely.is_missing(valid).sum())
@@ -109,18 +109,19 @@ def _kept_ground(path: Path) -> gpd.GeoSeries | None:
     return kept.set_index("id").geometry
 
 
-def _derive(partly: gpd.GeoDataFrame, folder: YearFolder, quiet: bool) -> tuple[np.ndarray, tuple[str, ...]]:
+def _derive(partly: gpd.GeoDataFrame, folder: YearFolder, *, quiet: bool) -> tuple[np.ndarray, tuple[str, ...]]:
     """The valid ground of windows from their chips or probabilities, None where there are none, and what to say."""
     valid = np.full(len(partly), None, dtype=object)
     if not {"id", "split"} <= set(partly.columns):
         return valid, ()
     runs = sorted({probability.parent for probability in (folder.path / "probabilities").rglob("*.tif")})
-    todo = [
-        _Partly((folder.chip(split, name), *(run / f"{name}.tif" for run in runs)), float(share))
-        for name, split, share in zip(partly["id"], partly["split"], partly["valid_share"], strict=True)
-    ]
-    for place, ground in enumerate(_in_processes(_ground_of, todo, f"valid ground of {folder.year}", quiet)):
-        valid[place] = ground
+    todo = []
+    for name, split, share in zip(partly["id"], partly["split"], partly["valid_share"], strict=True):
+        probabilities = [run / f"{name}.tif" for run in runs]
+        todo.append(_Partly((folder.chip(split, name), *probabilities), float(share)))
+    found_in_order = _in_processes(_ground_of, todo, f"valid ground of {folder.year}", quiet=quiet)
+    for row, ground in enumerate(found_in_order):
+        valid[row] = ground
     found = int((~shapely.is_missing(valid)).sum())
     if not found:
         return valid, ()
@@ -132,7 +133,7 @@ def _derive(partly: gpd.GeoDataFrame, folder: YearFolder, quiet: bool) -> tuple[
 
 
 def _in_processes(
-    work: Callable[[_Partly], shapely.Geometry | None], items: list[_Partly], what: str, quiet: bool
+    work: Callable[[_Partly], shapely.Geometry | None], items: list[_Partly], what: str, *, quiet: bool
 ) -> Iterator[shapely.Geometry | None]:
     bar = progress(total=len(items), desc=what, unit="window", quiet=quiet)
     with bar:
@@ -160,12 +161,13 @@ def _ground_of(window: _Partly) -> shapely.Geometry | None:
 
 
 def _valid_pixels(path: Path) -> tuple[np.ndarray, rasterio.Affine]:
-    """Where a chip or a file of probabilities has data, (512, 512) bool, and its transform."""
+    """Where a chip or a file of probabilities has data, (512, 512) bool, and its transform.
+
+    Each says itself what stands for no data. A pixel of a chip has data if any of its bands has.
+    """
     try:
         with rasterio.open(path) as file:
-            bands, transform = file.read(), file.transform
+            bands, no_data, transform = file.read(), file.nodata, file.transform
     except RasterioError as error:
         raise PipelineError(f"{path} is damaged ({error}); remove it and run the step that made it again") from None
-    if len(bands) == 1:
-        return bands[0] != NO_DATA, transform
-    return bands.any(axis=0), transform
+    return (bands != no_data).any(axis=0), transform

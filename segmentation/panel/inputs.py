@@ -50,8 +50,9 @@ def find_run_name(workspace: Workspace, model: str, iteration: int | None) -> st
     """
     known = sorted({run for year in workspace.years() for run in workspace.runs(year)})
     ending = f"_{iteration}" if iteration else ""
-    fitting = [run for run in known if model in run.rpartition("_")[0] and run.endswith(ending)]
-    exact = [run for run in fitting if run.rpartition("_")[0] == model]
+    model_of = {run: run.rpartition("_")[0] for run in known}
+    fitting = [run for run in known if model in model_of[run] and run.endswith(ending)]
+    exact = [run for run in fitting if model_of[run] == model]
     if len(exact or fitting) != 1:
         wanted = f"-model={model}" + (f" -iter={iteration}" if iteration else "")
         there = ", ".join(fitting or known) or "none; run gpkg_dataset_generation.py first"
@@ -91,12 +92,12 @@ def read_panel(inputs: Sequence[YearInput], countries: gpd.GeoDataFrame) -> tupl
     """
     ascending = sorted(inputs, key=lambda source: source.year)
     with ThreadPoolExecutor(usable_cores()) as pool:
-        tables, accounts = zip(*pool.map(lambda source: _read_year(source, countries), ascending), strict=True)
-    panel = gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs="EPSG:4326")
+        read = list(pool.map(lambda source: _read_year(source, countries), ascending))
+    panel = gpd.GeoDataFrame(pd.concat([table for table, _ in read], ignore_index=True), crs="EPSG:4326")
     if panel.empty:
         raise PipelineError(f"no polygon in {', '.join(str(source.polygons) for source in inputs)}")
-    by_year = {source.year: account for source, account in zip(ascending, accounts, strict=True)}
-    return panel.astype(dict.fromkeys(_COUNTRY, "category")), by_year
+    accounts = {source.year: account for source, (_, account) in zip(ascending, read, strict=True)}
+    return panel.astype(dict.fromkeys(_COUNTRY, "category")), accounts
 
 
 def _read_year(source: YearInput, countries: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, Account]:
@@ -107,14 +108,14 @@ def _read_year(source: YearInput, countries: gpd.GeoDataFrame) -> tuple[gpd.GeoD
 
 def _attribute(frame: gpd.GeoDataFrame, year: int, countries: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     country = _country(frame, countries)
-    probability = frame["mean_probability"] if "mean_probability" in frame else np.full(len(frame), np.nan)
+    probability = frame["mean_probability"] if "mean_probability" in frame else pd.Series(np.nan, index=frame.index)
     table = gpd.GeoDataFrame(
         {
             "iso_a3": country["iso_a3"],
             "country_name": country["country_name"],
             "year": np.full(len(frame), year, dtype="int32"),
             "area": area_m2(frame.geometry),
-            "mean_probability": pd.to_numeric(pd.Series(probability), errors="coerce").to_numpy("float64"),
+            "mean_probability": pd.to_numeric(probability, errors="coerce").to_numpy("float64"),
         },
         geometry=frame.geometry,
         crs=frame.crs,

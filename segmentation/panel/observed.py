@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 
 import geopandas as gpd
 import numpy as np
@@ -23,7 +24,6 @@ from segmentation.geo.unions import connected_groups, unite_groups
 from segmentation.panel.ground import YearGround, read_ground
 from segmentation.panel.inputs import YearInput
 
-_COLUMNS = ["year", "mosaic", "windows", "valid_share", "area", "geometry"]
 _TYPES = {"year": "int32", "mosaic": object, "windows": "int32", "valid_share": "float64", "area": "float64"}
 # All three projections are cylindrical: edges along pixels stay what they are.
 _TO_EQUAL_AREA = pyproj.Transformer.from_crs(MERCATOR, EQUAL_AREA_CRS, always_xy=True)
@@ -54,14 +54,19 @@ def read_observed(inputs: Sequence[YearInput], *, quiet: bool = False) -> Observ
     Raises:
         PipelineError: a file of windows is not there, or is none, or a chip that is needed is damaged.
     """
-    known = sorted((source for source in inputs if source.windows), key=lambda source: source.year)
-    grounds = [read_ground(source.windows, source.year, quiet=quiet) for source in known]
+    ascending = sorted(inputs, key=lambda source: source.year)
+    windows = {source.year: source.windows for source in ascending if source.windows}
+    grounds = {year: read_ground(path, year, quiet=quiet) for year, path in windows.items()}
     with ThreadPoolExecutor() as pool:
-        tables = list(pool.map(_observed, grounds, [source.year for source in known]))
-    nothing = gpd.GeoDataFrame({name: [] for name in _COLUMNS[:-1]}, geometry=[], crs="EPSG:4326").astype(_TYPES)
-    areas = gpd.GeoDataFrame(pd.concat(tables or [nothing], ignore_index=True), crs="EPSG:4326")
-    notes = tuple(note for ground in grounds for note in ground.notes)
-    return Observed(areas, frozenset(source.year for source in known), notes)
+        tables = list(pool.map(_observed, grounds.values(), grounds))
+    areas = gpd.GeoDataFrame(pd.concat(tables or [_nothing_observed()], ignore_index=True), crs="EPSG:4326")
+    notes = chain.from_iterable(ground.notes for ground in grounds.values())
+    return Observed(areas, frozenset(grounds), tuple(notes))
+
+
+def _nothing_observed() -> gpd.GeoDataFrame:
+    """No row, with the columns of ``Observed.areas``."""
+    return gpd.GeoDataFrame({name: [] for name in _TYPES}, geometry=[], crs="EPSG:4326").astype(_TYPES)
 
 
 def _observed(ground: YearGround, year: int) -> gpd.GeoDataFrame:
@@ -69,7 +74,8 @@ def _observed(ground: YearGround, year: int) -> gpd.GeoDataFrame:
     known = ~shapely.is_missing(ground.valid)
     windows, valid = ground.windows[known], ground.valid[known]
     squares = windows.geometry.to_numpy()
-    group = connected_groups(len(squares), *shapely.STRtree(squares).query(squares))
+    first, second = shapely.STRtree(squares).query(squares)
+    group = connected_groups(len(squares), first, second)
     count = int(group.max(initial=-1)) + 1
     seen = unite_groups(valid, group, count)
     area = shapely.area(projected(seen, _TO_EQUAL_AREA))
@@ -85,8 +91,8 @@ def _observed(ground: YearGround, year: int) -> gpd.GeoDataFrame:
         geometry=projected(seen, _TO_DEGREES),
         crs="EPSG:4326",
     ).astype(_TYPES)
-    order = np.lexsort(table.geometry.bounds[["minx", "miny"]].to_numpy().T)
-    return table.iloc[order]
+    west, south, _, _ = shapely.bounds(table.geometry.to_numpy()).T
+    return table.iloc[np.lexsort((west, south))]
 
 
 def _mosaics(mosaic: pd.Series, group: np.ndarray, count: int) -> np.ndarray:
@@ -112,19 +118,19 @@ def observed_share(places: np.ndarray, observed: Observed, years: Sequence[int])
     Returns:
         (s, k) float64, 0 to 1; NaN in years of which ``observed`` knows nothing.
     """
-    tree, size = shapely.STRtree(places), shapely.area(places)
+    tree = shapely.STRtree(places)
     shares = np.full((len(places), len(years)), np.nan)
     for column, year in enumerate(years):
         if year not in observed.years:
             continue
         # Parts do not overlap. One by one, a place is cut by those that it meets, not by a whole group's ground.
         ground = shapely.get_parts(observed.areas.geometry[observed.areas["year"] == year].to_numpy())
-        inside = tree.query(ground, predicate="covers")
-        meeting = tree.query(ground, predicate="intersects")
-        edge = meeting[:, ~np.isin(_key(meeting, len(places)), _key(inside, len(places)))]
+        met = _meet(ground, tree)
         # Areas in square degrees: within one place only their ratio counts.
-        part = in_threads(_shared_area, ground[edge[0]], places[edge[1]]) / size[edge[1]]
-        seen = np.bincount(inside[1], minlength=len(places)) + np.bincount(edge[1], part, minlength=len(places))
+        shared = in_threads(_shared_area, ground[met.cutting], places[met.cut])
+        part = shared / shapely.area(places[met.cut])
+        whole = np.bincount(met.covered, minlength=len(places))
+        seen = whole + np.bincount(met.cut, part, minlength=len(places))
         shares[:, column] = np.minimum(seen, 1)
     return shares
 
@@ -132,25 +138,46 @@ def observed_share(places: np.ndarray, observed: Observed, years: Sequence[int])
 def country_observed_m2(observed: Observed, countries: gpd.GeoDataFrame) -> pd.Series:
     """Valid ground by ``iso_a3`` and ``year``, in square metres; what lies outside all countries does not count."""
     lands = countries[["iso_a3", "geometry"]].explode(ignore_index=True)
-    areas, tree = observed.areas.geometry.to_numpy(), observed.areas.sindex
-    land, inside = tree.query(lands.geometry, predicate="covers")
-    near = tree.query(lands.geometry, predicate="intersects")
-    edge = near[:, ~np.isin(_key(near, len(areas)), _key(np.stack([land, inside]), len(areas)))]
-    cut = shapely.intersection(lands.geometry.to_numpy()[edge[0]], areas[edge[1]])
-    square = gpd.GeoSeries(cut, crs=observed.areas.crs).to_crs(EQUAL_AREA_CRS).area.to_numpy()
+    land, ground = lands.geometry.to_numpy(), observed.areas.geometry.to_numpy()
+    met = _meet(land, shapely.STRtree(ground))
+    cut = shapely.intersection(land[met.cutting], ground[met.cut])
+    cut_m2 = gpd.GeoSeries(cut, crs=observed.areas.crs).to_crs(EQUAL_AREA_CRS).area.to_numpy()
+    covered_m2 = observed.areas["area"].to_numpy()[met.covered]
     table = pd.DataFrame(
         {
-            "year": observed.areas["year"].to_numpy()[np.append(inside, edge[1])],
-            "iso_a3": lands["iso_a3"].to_numpy()[np.append(land, edge[0])],
-            "area": np.append(observed.areas["area"].to_numpy()[inside], square),
+            "year": observed.areas["year"].to_numpy()[np.append(met.covered, met.cut)],
+            "iso_a3": lands["iso_a3"].to_numpy()[np.append(met.covering, met.cutting)],
+            "area": np.append(covered_m2, cut_m2),
         }
     )
     return table.groupby(["iso_a3", "year"])["area"].sum()
 
 
+@dataclass(frozen=True)
+class _Met:
+    """Which polygons meet which others, the pairs as numbers on either side.
+
+    Attributes:
+        covering: (m,) int, polygons that cover the whole...
+        covered: (m,) int, ...of these.
+        cutting: (e,) int, polygons that meet a part, or no more than the outline...
+        cut: (e,) int, ...of these.
+    """
+
+    covering: np.ndarray
+    covered: np.ndarray
+    cutting: np.ndarray
+    cut: np.ndarray
+
+
+def _meet(polygons: np.ndarray, others: shapely.STRtree) -> _Met:
+    covering, covered = others.query(polygons, predicate="covers")
+    meeting, met = others.query(polygons, predicate="intersects")
+    # A pair as one number.
+    whole = covering * len(others) + covered
+    partly = ~np.isin(meeting * len(others) + met, whole)
+    return _Met(covering, covered, meeting[partly], met[partly])
+
+
 def _shared_area(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return shapely.area(shapely.intersection(first, second))
-
-
-def _key(pairs: np.ndarray, width: int) -> np.ndarray:
-    return pairs[0] * width + pairs[1]

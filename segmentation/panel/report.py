@@ -9,11 +9,12 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
+from segmentation.core.provenance import listed
 from segmentation.core.tables import table_row
 from segmentation.geo.vectors.clean import Account
-from segmentation.panel.history import LEAST_SHARE, History
 from segmentation.panel.inputs import YearInput
 from segmentation.panel.observed import Observed, observed_share
+from segmentation.panel.sites import LEAST_SHARE, History
 
 _HA, _KM2 = 1e4, 1e6
 # A year, and what the filter takes of it; a year, and what the panel has of it.
@@ -31,11 +32,11 @@ def say_input(inputs: Sequence[YearInput], accounts: dict[int, Account], wanted:
     span = {*wanted, *range(min(years), max(years) + 1)}
     if missing := sorted(span - set(years)):
         print(
-            f"no polygons of {_listed(missing)}: the nearest year on either side that has some counts as the "
+            f"no polygons of {listed(missing)}: the nearest year on either side that has some counts as the "
             "neighbour, and changes run from one such year to the next"
         )
     if unknown := [source.year for source in inputs if source.windows is None]:
-        print(f"no windows of {_listed(unknown)}: what was looked at is unknown, sites without polygon count as closed")
+        print(f"no windows of {listed(unknown)}: what was looked at is unknown, sites without polygon count as closed")
 
 
 def say_notes(notes: Sequence[str]) -> None:
@@ -54,15 +55,14 @@ def say_filter(
     print(f"temporal filter: a polygon stays if there is one {rule} it in the previous or the next year")
     print(table_row(_FILTERED, "", "polygons", "lost", "ha", "lost", "lost, neighbours not observed"))
     for year in years:
-        of_year, gone = polygons["year"] == year, lost["year"] == year
-        ha, lost_ha = _hectares(polygons.loc[of_year, "area"]), _hectares(lost.loc[gone, "area"])
-        print(table_row(_FILTERED, str(year), of_year.sum(), gone.sum(), ha, lost_ha, blind[gone.to_numpy()].sum()))
-    ha, lost_ha = _hectares(polygons["area"]), _hectares(lost["area"])
-    print(table_row(_FILTERED, "all", len(polygons), len(lost), ha, lost_ha, blind.sum()))
+        gone = lost["year"] == year
+        _say_loss(str(year), polygons[polygons["year"] == year], lost[gone], blind[gone.to_numpy()])
+    _say_loss("all", polygons, lost, blind)
 
 
-def _hectares(area_m2: pd.Series) -> str:
-    return f"{area_m2.sum() / _HA:,.1f}"
+def _say_loss(name: str, polygons: gpd.GeoDataFrame, lost: gpd.GeoDataFrame, blind: np.ndarray) -> None:
+    all_ha, lost_ha = polygons["area"].sum() / _HA, lost["area"].sum() / _HA
+    print(table_row(_FILTERED, name, len(polygons), len(lost), f"{all_ha:,.1f}", f"{lost_ha:,.1f}", blind.sum()))
 
 
 def _nobody_looked(lost: gpd.GeoDataFrame, years: Sequence[int], observed: Observed) -> np.ndarray:
@@ -70,27 +70,33 @@ def _nobody_looked(lost: gpd.GeoDataFrame, years: Sequence[int], observed: Obser
     if lost.empty:
         return np.zeros(0, dtype=bool)
     hidden = observed_share(lost.geometry.to_numpy(), observed, years) < LEAST_SHARE
-    walled = np.pad(hidden, ((0, 0), (1, 1)), constant_values=True)
-    column = np.searchsorted(years, lost["year"])
+    # Before the first and after the last year, nobody looked either.
+    framed = np.pad(hidden, ((0, 0), (1, 1)), constant_values=True)
     row = np.arange(len(lost))
-    return walled[row, column] & walled[row, column + 2]
+    column = 1 + np.searchsorted(years, lost["year"])
+    return framed[row, column - 1] & framed[row, column + 1]
 
 
 def say_panel(
-    polygons: gpd.GeoDataFrame, history: History, countries: pd.DataFrame, sites: pd.DataFrame, written: Sequence[Path]
+    polygons: gpd.GeoDataFrame,
+    history: History,
+    *,
+    by_country: pd.DataFrame,
+    sites: pd.DataFrame,
+    written: Sequence[Path],
 ) -> None:
     """Say what the panel holds and where it lies."""
     hidden = history.hidden.sum(axis=0)
-    seen = countries.groupby("year")["observed_km2"].sum(min_count=1)
+    seen = by_country.groupby("year")["observed_km2"].sum(min_count=1)
     print()
     print(table_row(_PANEL, "", "polygons", "sites", "not obs.", "km2", "gained", "lost", "kept", "observed km2"))
     for column, year in enumerate(history.years):
-        since = [getattr(history, name)[:, column].sum() / _KM2 for name in ("gained", "lost", "kept")]
-        change = [f"{value:,.2f}" for value in since] if column else ["-", "-", "-"]
         parts = history.parts[:, column]
-        area = f"{history.area[:, column].sum() / _KM2:,.2f}"
-        looked_at = "unknown" if np.isnan(seen[year]) else f"{seen[year]:,.0f}"
-        print(table_row(_PANEL, str(year), parts.sum(), (parts > 0).sum(), hidden[column], area, *change, looked_at))
+        area_km2 = f"{history.area[:, column].sum() / _KM2:,.2f}"
+        change_km2 = _change_texts(history, column)
+        observed_km2 = "unknown" if np.isnan(seen[year]) else f"{seen[year]:,.0f}"
+        counts = (parts.sum(), (parts > 0).sum(), hidden[column])
+        print(table_row(_PANEL, str(year), *counts, area_km2, *change_km2, observed_km2))
     print(
         f"{len(polygons):,} polygons, {len(sites):,} sites in {sites['iso_a3'].nunique()} countries, "
         f"{(sites['years_seen'] == len(history.years)).sum():,} of them seen every year; "
@@ -103,5 +109,9 @@ def say_panel(
         print(f"written: {path}")
 
 
-def _listed(years: Sequence[int]) -> str:
-    return ", ".join(map(str, years))
+def _change_texts(history: History, column: int) -> list[str]:
+    """What all sites gained, lost and kept since the year before, in km2; dashes for the first year."""
+    if column == 0:
+        return ["-", "-", "-"]
+    km2 = [areas[:, column].sum() / _KM2 for areas in (history.gained, history.lost, history.kept)]
+    return [f"{value:,.2f}" for value in km2]

@@ -12,15 +12,18 @@ import pandas as pd
 from segmentation.core.provenance import SYNTHETIC, with_mark
 from segmentation.core.workspace import whole_file
 from segmentation.geo.metadata import PARQUET_PREFIX
-from segmentation.panel.history import ABSENT, History
 from segmentation.panel.observed import Observed, country_observed_m2
-from segmentation.panel.sites import Sites
+from segmentation.panel.sites import ABSENT, SINCE, History, Sites
 
 _COUNTRY = ["iso_a3", "country_name"]
 _BY = ["iso_a3", "year"]
 _COUNTS = ["polygons", "sites", "sites_absent", "sites_not_observed"]
-_SINCE = ["gained_km2", "lost_km2", "kept_km2", "unseen_km2"]
-_AREAS = ["area_km2", "observed_km2", "not_observed_km2", *_SINCE]
+_SINCE_KM2 = [f"{name}_km2" for name in SINCE]
+_AREAS = ["area_km2", "observed_km2", "not_observed_km2", *_SINCE_KM2]
+_COUNTRY_YEARS = [
+    *("iso_a3", "country_name", "year", "polygons", "sites", "area_km2", "observed_km2"),
+    *("sites_absent", "sites_not_observed", "not_observed_km2", *_SINCE_KM2),
+]
 
 
 def add_descent(polygons: gpd.GeoDataFrame, sites: Sites, overlaps: np.ndarray) -> gpd.GeoDataFrame:
@@ -66,40 +69,43 @@ def _joined(owner: np.ndarray, ids: np.ndarray, count: int) -> np.ndarray:
     return joined
 
 
-def sites_table(
-    polygons: gpd.GeoDataFrame, history: History, places: np.ndarray, overlaps: np.ndarray
-) -> gpd.GeoDataFrame:
+def sites_table(polygons: gpd.GeoDataFrame, history: History, overlaps: np.ndarray) -> gpd.GeoDataFrame:
     """A row a site.
 
     Args:
         polygons: as for ``add_descent``.
-        history: of their sites, with areas.
-        places: (s,) what each site covers in all years together, EPSG:4326.
+        history: of their sites.
         overlaps: as for ``add_descent``.
 
     Returns:
         ``site_id``; the founder's ``iso_a3`` and ``country_name``; ``first_year``, ``last_year`` and ``years_seen``
         (a number); ``mergers`` and ``splits``, how many polygons met several of the year before or after;
-        ``status_YEAR`` and ``area_YEAR`` (m2, null where not observed) for every year; ``places`` as geometry.
+        ``status_YEAR`` and ``area_YEAR`` (m2, null where not observed) for every year; what a site covers in all years
+        together as ``geometry``.
     """
     sites, years = history.sites, np.array(history.years)
     seen = history.parts > 0
+    first_seen = seen.argmax(axis=1)
+    last_seen = seen.shape[1] - 1 - seen[:, ::-1].argmax(axis=1)
     founder = polygons.iloc[sites.founder]
-    merging, splitting = (np.bincount(side, minlength=len(polygons)) > 1 for side in (overlaps[:, 1], overlaps[:, 0]))
+    earlier, later = overlaps.T
+    splitting = np.bincount(earlier, minlength=len(polygons)) > 1
+    merging = np.bincount(later, minlength=len(polygons)) > 1
     columns = {
         "site_id": sites.names,
         "iso_a3": founder["iso_a3"].to_numpy(),
         "country_name": founder["country_name"].to_numpy(),
-        "first_year": years[seen.argmax(axis=1)].astype("int32"),
-        "last_year": years[::-1][seen[:, ::-1].argmax(axis=1)].astype("int32"),
+        "first_year": years[first_seen].astype("int32"),
+        "last_year": years[last_seen].astype("int32"),
         "years_seen": seen.sum(axis=1).astype("int32"),
         "mergers": np.bincount(sites.of_polygon[merging], minlength=len(sites)),
         "splits": np.bincount(sites.of_polygon[splitting], minlength=len(sites)),
     }
-    area = np.where(history.hidden, np.nan, history.area)
+    area, status = np.where(history.hidden, np.nan, history.area), history.status
     for column, year in enumerate(history.years):
-        columns |= {f"status_{year}": history.status[:, column], f"area_{year}": area[:, column]}
-    return gpd.GeoDataFrame(columns, geometry=places, crs="EPSG:4326")
+        columns[f"status_{year}"] = status[:, column]
+        columns[f"area_{year}"] = area[:, column]
+    return gpd.GeoDataFrame(columns, geometry=sites.places, crs="EPSG:4326")
 
 
 def country_years(
@@ -112,7 +118,7 @@ def country_years(
 
     Args:
         polygons: as for ``add_descent``.
-        history: of their sites, with areas.
+        history: of their sites.
         observed: what was looked at.
         countries: as from ``countries.read_countries``.
 
@@ -124,44 +130,46 @@ def country_years(
         in its first year).
     """
     mines = polygons.assign(iso_a3=polygons["iso_a3"].astype(str), site=history.sites.of_polygon).groupby(_BY)
-    sums = mines.agg(polygons=("id", "size"), sites=("site", "nunique"), area_km2=("area", "sum"))
+    found = mines.agg(polygons=("id", "size"), sites=("site", "nunique"), area_km2=("area", "sum"))
     seen = country_observed_m2(observed, countries).rename("observed_km2")
-    sums = sums.join(_site_sums(polygons, history), how="outer").join(seen, how="outer")
+    sums = found.join(_site_sums(polygons, history), how="outer").join(seen, how="outer")
+
+    # A row for every country and year, also where there is nothing.
     codes = sums.index.get_level_values("iso_a3").unique()
-    table = sums.reindex(pd.MultiIndex.from_product([codes, history.years], names=_BY)).fillna(0)
+    every_year = pd.MultiIndex.from_product([codes, history.years], names=_BY)
+    table = sums.reindex(every_year).fillna(0)
     table[_COUNTS] = table[_COUNTS].astype("int64")
     table[_AREAS] /= 1e6
+
+    # What is not known is null, not 0.
     year = table.index.get_level_values("year")
     known = year.isin(observed.years)
     nobody_looked = known & (table["observed_km2"] == 0) & (table["polygons"] == 0)
     table["area_km2"] = table["area_km2"].mask(nobody_looked)
     table["observed_km2"] = table["observed_km2"].where(known)
-    table.loc[year == history.years[0], _SINCE] = np.nan
-    return _named(table.reset_index(), pd.concat([polygons[_COUNTRY].astype(str), countries[_COUNTRY]]))
-
-
-def _named(table: pd.DataFrame, countries: pd.DataFrame) -> pd.DataFrame:
-    names = countries.drop_duplicates("iso_a3").set_index("iso_a3")["country_name"]
+    table.loc[year == history.years[0], _SINCE_KM2] = np.nan
+    table = table.reset_index()
+    known_names = pd.concat([polygons[_COUNTRY].astype(str), countries[_COUNTRY]])
+    names = known_names.drop_duplicates("iso_a3").set_index("iso_a3")["country_name"]
     table["country_name"] = table["iso_a3"].map(names).fillna("")
-    return table[["iso_a3", "country_name", "year", *_COUNTS[:2], *_AREAS[:2], *_COUNTS[2:], *_AREAS[2:]]]
+    return table[_COUNTRY_YEARS]
 
 
 def _site_sums(polygons: gpd.GeoDataFrame, history: History) -> pd.DataFrame:
-    """What the sites of a country add up to in every year, areas in m2."""
+    """What the sites of a country add up to in every year; areas in m2, under the names that they get in km2."""
     country = polygons["iso_a3"].astype(str).to_numpy()[history.sites.founder]
     seen = pd.DataFrame(np.where(history.parts > 0, history.area, np.nan))
     before_or_after = seen.ffill(axis=1).bfill(axis=1).to_numpy()
-    frame = pd.DataFrame(
-        {
-            "iso_a3": np.repeat(country, len(history.years)),
-            "year": np.tile(history.years, len(history.sites)),
-            "sites_absent": (history.status == ABSENT).ravel(),
-            "sites_not_observed": history.hidden.ravel(),
-            "not_observed_km2": np.where(history.hidden, before_or_after, 0).ravel(),
-        }
-        | {f"{name}_km2": getattr(history, name).ravel() for name in ("gained", "lost", "kept", "unseen")}
-    )
-    return frame.groupby(_BY).sum()
+    columns = {
+        "iso_a3": np.repeat(country, len(history.years)),
+        "year": np.tile(history.years, len(history.sites)),
+        "sites_absent": (history.status == ABSENT).ravel(),
+        "sites_not_observed": history.hidden.ravel(),
+        "not_observed_km2": np.where(history.hidden, before_or_after, 0).ravel(),
+    }
+    for name in SINCE:
+        columns[f"{name}_km2"] = getattr(history, name).ravel()
+    return pd.DataFrame(columns).groupby(_BY).sum()
 
 
 def write_table(path: Path, table: pd.DataFrame, metadata: Mapping[str, str]) -> list[Path]:

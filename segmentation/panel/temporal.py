@@ -28,7 +28,11 @@ _NO_PAIRS = np.empty((0, 2), dtype="int64")
 
 def year_rows(year: np.ndarray, years: Sequence[int]) -> dict[int, slice]:
     """The rows of each of some years, given the (n,) ascending years of all rows."""
-    return {wanted: slice(*np.searchsorted(year, [wanted, wanted + 1]).tolist()) for wanted in years}
+    rows = {}
+    for wanted in years:
+        first, end = np.searchsorted(year, [wanted, wanted + 1]).tolist()
+        rows[wanted] = slice(first, end)
+    return rows
 
 
 def consecutive_overlaps(shapes: np.ndarray, year: np.ndarray, years: Sequence[int]) -> np.ndarray:
@@ -45,8 +49,9 @@ def consecutive_overlaps(shapes: np.ndarray, year: np.ndarray, years: Sequence[i
     """
     found = [_NO_PAIRS]
     for earlier, later in pairwise(year_rows(year, years).values()):
-        pairs = shapely.STRtree(shapes[later]).query(shapes[earlier]).T + (earlier.start, later.start)
-        found.append(intersecting(shapes, pairs))
+        tree = shapely.STRtree(shapes[later])
+        close = tree.query(shapes[earlier]).T
+        found.append(intersecting(shapes, close + (earlier.start, later.start)))
     return np.concatenate(found)
 
 
@@ -69,14 +74,16 @@ def consecutive_neighbours(
         (m, 2) int64 rows: the earlier polygon, the later one.
     """
     shapes = projected(shapes_4326, _TO_MERCATOR)
-    south, north = shapely.bounds(shapes_4326)[:, 1::2].T
-    reach = buffer_m * _MARGIN / np.cos(np.radians(np.maximum(np.abs(south), np.abs(north))))
+    _, south, _, north = shapely.bounds(shapes_4326).T
+    farthest_latitude = np.maximum(np.abs(south), np.abs(north))
+    reach = buffer_m * _MARGIN / np.cos(np.radians(farthest_latitude))
     found = [_NO_PAIRS]
     for earlier, later in pairwise(year_rows(year, years).values()):
         tree = shapely.STRtree(shapes[later])
-        pairs = tree.query(shapes[earlier], predicate="dwithin", distance=reach[earlier])
-        pairs = pairs.T + (earlier.start, later.start)
-        found.append(pairs[_ground_m(shapes[pairs[:, 0]], shapes[pairs[:, 1]]) <= buffer_m])
+        close = tree.query(shapes[earlier], predicate="dwithin", distance=reach[earlier]).T
+        pairs = close + (earlier.start, later.start)
+        first, second = shapes[pairs.T]
+        found.append(pairs[_ground_m(first, second) <= buffer_m])
     return np.concatenate(found)
 
 
@@ -91,7 +98,10 @@ def _ground_m(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Geodesic length of the shortest lines between polygons in Web Mercator: (n,) metres."""
     if not len(first):
         return np.empty(0)
-    ends = shapely.get_coordinates(shapely.shortest_line(first, second))
-    lon, lat = _TO_MERCATOR.transform(*ends.T, direction="INVERSE")
+    x, y = shapely.get_coordinates(shapely.shortest_line(first, second)).T
+    lon, lat = _TO_MERCATOR.transform(x, y, direction="INVERSE")
+    from_lon, to_lon = lon[::2], lon[1::2]
+    from_lat, to_lat = lat[::2], lat[1::2]
     # Lists, as pyproj takes an array of one for a number.
-    return np.array(_GEOD.inv(*(values.tolist() for values in (lon[::2], lat[::2], lon[1::2], lat[1::2])))[2])
+    _, _, length_m = _GEOD.inv(from_lon.tolist(), from_lat.tolist(), to_lon.tolist(), to_lat.tolist())
+    return np.array(length_m)

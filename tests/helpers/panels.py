@@ -9,12 +9,10 @@ import pandas as pd
 import shapely
 
 from segmentation.geo.areas import area_m2
-from segmentation.geo.unions import unite_groups
 from segmentation.panel.__main__ import arguments, main
-from segmentation.panel.change import changes
-from segmentation.panel.history import start_history
+from segmentation.panel.change import follow_sites
 from segmentation.panel.observed import Observed, observed_share
-from segmentation.panel.sites import find_sites
+from segmentation.panel.sites import count_sightings, find_sites
 from segmentation.panel.temporal import consecutive_overlaps
 
 UNIT = 0.001  # degrees, about 111 m
@@ -48,14 +46,19 @@ def panel(shapes_by_year):
     return frame.assign(area=area_m2(frame.geometry), mean_probability=0.9)
 
 
-def follow(polygons, years, observed=NOTHING_KNOWN):
-    """Overlaps, history with areas, and all changes of a panel."""
+def sight(polygons, years, observed=NOTHING_KNOWN):
+    """Overlaps, and the sightings of a panel's sites."""
     shapes, year = polygons.geometry.to_numpy(), polygons["year"].to_numpy()
     overlaps = consecutive_overlaps(shapes, year, years)
-    sites = find_sites(shapes, year, polygons["area"].to_numpy(), overlaps)
-    places = unite_groups(shapes, sites.of_polygon, len(sites))
-    history = start_history(polygons, tuple(years), sites, observed_share(places, observed, years))
-    pieces = list(changes(polygons, history))
+    sites = find_sites(polygons, overlaps)
+    share = observed_share(sites.places, observed, years)
+    return overlaps, count_sightings(polygons, tuple(years), sites, share)
+
+
+def follow(polygons, years, observed=NOTHING_KNOWN):
+    """Overlaps, history, and all changes of a panel."""
+    overlaps, sightings = sight(polygons, years, observed)
+    history, pieces = follow_sites(polygons, sightings)
     return overlaps, history, pd.concat(pieces, ignore_index=True) if pieces else None
 
 

@@ -15,9 +15,9 @@ def run_qgis(*arguments):
     # A virtual environment's settings must not reach the other Python.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     environment["QT_QPA_PLATFORM"] = "offscreen"
-    return subprocess.run(
-        [PYTHON, *map(str, arguments)], env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    # Isolated: a script that lies beside this file would take it for the package of the same name.
+    command = [PYTHON, "-I", *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 @cache

@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from segmentation.geo.areas import area_m2
 from segmentation.panel import change
-from segmentation.panel.history import site_years
 from segmentation.panel.observed import Observed
+from segmentation.panel.sites import site_years
 from segmentation.panel.tables import country_years
 from segmentation.predict.outlines.trace import outline_pixels
 

@@ -188,6 +188,13 @@ def test_a_panel_that_loses_everything_says_so(tmp_path, monkeypatch, countries)
         run(monkeypatch, "--inputs", *inputs, "--countries", countries, "-o", tmp_path / "panel")
 
 
+def test_it_loads_neither_the_imagery_nor_a_client_of_the_network():
+    found = "[name for name in sys.modules if name.startswith(('requests', 'urllib3', 'segmentation.imagery'))]"
+    program = f"import sys, segmentation.panel.__main__; print({found})"
+    result = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize(
     "words", [["--years", "2018-2016"], ["--inputs", "a.gpkg"], ["--buffer", "-5"], ["--years", "16"]]
 )

@@ -1,13 +1,13 @@
-"""Layers taken one at a time: nothing is held that is written already."""
+"""The layers of the panel's GeoPackage: taken one at a time, and what waits for them."""
 
 import geopandas as gpd
 import pandas as pd
 import pytest
-from helpers.panels import panel, square
+from helpers.panels import panel, sight, square
 
-from segmentation.core.process.threads import ahead
 from segmentation.geo.geopackage import Layer, write_geopackage
-from segmentation.panel.layers import with_period
+from segmentation.panel.change import follow_sites
+from segmentation.panel.layers import changes_on_disk, with_period
 
 
 def test_layers_of_one_name_follow_each_other(tmp_path):
@@ -27,13 +27,27 @@ def test_a_period_covers_whole_years():
     assert table.columns[-3:].tolist() == ["valid_from", "valid_to", "geometry"]
 
 
-def test_what_comes_ahead_is_the_same_and_fails_the_same():
-    assert list(ahead(iter(range(5)))) == [0, 1, 2, 3, 4]
-    assert list(ahead(iter(()))) == []
+def test_changes_wait_on_disk_until_they_are_written(tmp_path):
+    polygons = panel({2016: [square(0)], 2017: [square(0, 0, 2, 1)]})
+    _, sightings = sight(polygons, (2016, 2017))
+    with changes_on_disk(tmp_path / "panel") as keep:
+        history, [stored] = follow_sites(polygons, sightings, keep)
+        assert stored.path.is_relative_to(tmp_path / "panel")
+        table = stored.take().table
+        assert table["kind"].to_pylist() == ["kept", "gained"]
+        assert table["area"].to_pylist() == [history.kept[0, 1], history.gained[0, 1]]
+        assert str(table["valid_from"][0]) == "2017-01-01"
+    assert list((tmp_path / "panel").iterdir()) == []
 
-    def failing():
-        yield 1
+
+def test_what_fails_while_sites_are_followed_comes_through_and_leaves_nothing(tmp_path):
+    polygons = panel({2016: [square(0)], 2017: [square(0)]})
+    _, sightings = sight(polygons, (2016, 2017))
+
+    def keep_half(pieces):
+        keep(pieces)
         raise ValueError("half way")
 
-    with pytest.raises(ValueError, match="half way"):
-        list(ahead(failing()))
+    with pytest.raises(ValueError, match="half way"), changes_on_disk(tmp_path) as keep:
+        follow_sites(polygons, sightings, keep_half)
+    assert list(tmp_path.iterdir()) == []

@@ -32,11 +32,11 @@ def page(tmp_path_factory):
     field = gpd.GeoDataFrame({"year": [2016, 2018]}, geometry=[square(-9, -9, 30, 30)] * 2, crs=4326)
     observed = Observed(field.assign(valid_share=1.0, area=1.0), frozenset({2016, 2018, 2019}))
     overlaps, history, _ = follow(polygons, (2016, 2018, 2019), observed)
-    sites = sites_table(polygons, history, np.array([square(0, 0, 10, 10)]), overlaps)
+    sites = sites_table(polygons, history, overlaps)
     names = {"iso_a3": ["GAB"], "country_name": ["Gabon"]}
     land = gpd.GeoDataFrame(names, geometry=[square(-500, -500, 1000, 1000)], crs=4326)
     table = country_years(polygons, history, observed, land)
-    write_map(path, polygons, sites, history, table, land)
+    write_map(path, polygons=polygons, sites=sites, history=history, by_country=table, countries=land)
     return path
 
 

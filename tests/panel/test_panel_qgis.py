@@ -6,12 +6,13 @@ import geopandas as gpd
 import matplotlib.image
 import numpy as np
 import pytest
-from helpers.panels import follow, panel, square
+from helpers.panels import panel, sight, square
 from helpers.qgis import has_colour, needs_qgis, run_qgis  # noqa: F401
 
 from segmentation.core.workspace import REPOSITORY
-from segmentation.panel.layers import write_panel
-from segmentation.panel.observed import Observed
+from segmentation.panel.change import follow_sites
+from segmentation.panel.layers import changes_on_disk, write_panel
+from segmentation.panel.tables import add_descent, sites_table
 
 pytestmark = pytest.mark.qgis
 
@@ -23,12 +24,19 @@ def geopackage(tmp_path_factory):
     shapes = {2016: [square(0, 0, 4, 4), square(9, 9)], 2017: [square(2, 0, 8, 4), square(9, 9)], 2018: [square(9, 9)]}
     polygons = panel(shapes)
     years = tuple(shapes)
-    overlaps, history, _ = follow(polygons, years)
+    overlaps, sightings = sight(polygons, years)
     seen = {"year": years, "mosaic": "june", "windows": 1, "valid_share": [1.0, 0.8, 0.6], "area": 1.0}
     areas = gpd.GeoDataFrame(seen, geometry=[square(-1, -1, 12 - k, 12) for k in range(3)], crs=4326)
-    places = np.array([square(0, 0, 10, 4), square(9, 9)])
-    observed = Observed(areas, frozenset(years))
-    write_panel(path, polygons, years, history.sites, lambda: places, overlaps, observed, {})
+    with changes_on_disk(path.parent) as keep:
+        history, changes = follow_sites(polygons, sightings, keep)
+        write_panel(
+            path,
+            polygons=add_descent(polygons, history.sites, overlaps),
+            changes=changes,
+            sites=sites_table(polygons, history, overlaps),
+            observed=areas,
+            metadata={},
+        )
     return path
 
 

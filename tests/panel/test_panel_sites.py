@@ -14,7 +14,7 @@ YEARS = (2016, 2017, 2018)
 
 def name_sites(polygons, years=YEARS):
     shapes, year = polygons.geometry.to_numpy(), polygons["year"].to_numpy()
-    sites = find_sites(shapes, year, polygons["area"].to_numpy(), consecutive_overlaps(shapes, year, years))
+    sites = find_sites(polygons, consecutive_overlaps(shapes, year, years))
     return sites.names[sites.of_polygon]
 
 
@@ -92,8 +92,7 @@ def test_mergers_and_splits_can_be_traced(merging_and_splitting):
 
 def test_the_table_of_sites_says_when_they_were_seen(merging_and_splitting):
     overlaps, history, _ = follow(merging_and_splitting, YEARS)
-    places = np.array([square(0, 0, 5, 1), square(20)])
-    table = sites_table(merging_and_splitting, history, places, overlaps).set_index("first_year", drop=False)
+    table = sites_table(merging_and_splitting, history, overlaps).set_index("first_year", drop=False)
     moving = table.iloc[np.argmax(table["mergers"])]
     assert (moving["first_year"], moving["last_year"], moving["years_seen"]) == (2016, 2018, 3)
     assert (moving["mergers"], moving["splits"]) == (1, 1)

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from segmentation.geo.grid import Grid, Windows
-from segmentation.imagery.web.client import Traffic
+from segmentation.imagery.web.traffic import Traffic
 from segmentation.windows.record import Footprint
 
 

@@ -9,7 +9,7 @@ import shapely
 from helpers.quads import world_to_mercator
 from helpers.step_1 import POLYGONS, QUADS, calm_run, polygons_file
 
-from segmentation.geo.grid import BLOCK_PX, Grid, Windows
+from segmentation.geo.grid import QUAD_BLOCK_PX, Grid, Windows
 from segmentation.imagery.cache import COVERED, NOT_COVERED, QuadCache, QuadRecord
 from segmentation.imagery.cost import YearPlan, announce
 from segmentation.imagery.planet.source import WINDOWS_ONLY, PlanetImagery
@@ -90,7 +90,7 @@ def test_blocks_of_windows_are_less_than_whole_quads(tmp_path):
     whole, parts = forecast_of(tmp_path), forecast_of(tmp_path, fetch=WINDOWS_ONLY)
     assert whole.download_bytes == pytest.approx(3 * 100e6)
     _, _, blocks = GRID.blocks_of(WINDOWS)
-    assert parts.download_bytes == pytest.approx(len(blocks) * 100e6 / (4096 // BLOCK_PX) ** 2)
+    assert parts.download_bytes == pytest.approx(len(blocks) * 100e6 / (4096 // QUAD_BLOCK_PX) ** 2)
     assert (whole.missing, parts.missing) == (3, 3)
     # As large as those on disk, of which 680-1018 has all that is needed.
     blocks = blocks.tolist()

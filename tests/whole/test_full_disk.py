@@ -131,7 +131,7 @@ def test_a_file_system_without_sync_is_no_reason_to_fail(tmp_path, monkeypatch):
 def test_blocks_that_gdal_could_not_write_are_missed(tmp_path):
     import rasterio
 
-    from segmentation.imagery.web.ranges import sparse_blocks
+    from segmentation.imagery.rasters.blocks import sparse_blocks
 
     where = {"crs": "EPSG:3857", "transform": CHIP}
     profile = {"width": 2048, "height": 2048, "count": 1, "dtype": "uint16", **where, **sparse_blocks(256)}

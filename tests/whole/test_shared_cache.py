@@ -26,7 +26,7 @@ from segmentation.imagery.cache import COVERED, PieceCache, QuadCache, QuadRecor
 from segmentation.imagery.planet.fetch import QuadFetcher
 from segmentation.imagery.planet.source import PlanetImagery
 from segmentation.imagery.sentinel2.fetch import TileFetcher
-from segmentation.imagery.web.client import Web
+from segmentation.imagery.web.client import Server, Web
 
 QUAD = (680, 1018)
 NEVER = Event()
@@ -223,7 +223,7 @@ def test_a_tile_and_a_composite_that_another_run_has_made_are_not_asked_for(tmp_
     mine, other = (PieceCache(tmp_path, "tiles.jsonl", str) for _ in range(2))
     other.path("21MXP_0_0").write_bytes(b"pixels")
     other.keep("21MXP_0_0", QuadRecord("m", COVERED, size=6, blocks=[1, 2, 3]))
-    fetcher = TileFetcher(Web(None, "nobody", 1000, 1, 1), "http://127.0.0.1:9", "m", mine)
+    fetcher = TileFetcher(Web(Server("nobody"), max_rps=1000, tries=1, connections=1), "http://127.0.0.1:9", "m", mine)
     assert fetcher.fetch("21MXP_0_0", [1, 3]).blocks == [1, 2, 3]
 
     pytest.importorskip("pystac_client")

@@ -10,9 +10,11 @@ from urllib.parse import urlsplit
 
 from segmentation.core.errors import PipelineError
 from segmentation.geo.grid import QUAD_PX, Grid, quad_name
-from segmentation.imagery.web.client import NoRanges, NotGiven, Traffic, Web
-from segmentation.imagery.web.ranges import fetch_blocks
+from segmentation.imagery.planet.blocks import fetch_blocks
+from segmentation.imagery.planet.key import KEY_NAMES
+from segmentation.imagery.web.client import NoRanges, NotGiven, Server, Web
 from segmentation.imagery.web.sessions import host_of
+from segmentation.imagery.web.traffic import Traffic
 
 API_URL = "https://api.planet.com/basemaps/v1"
 _BASEMAPS, _DATA = "/basemaps/v1", "/data/v1"
@@ -49,7 +51,15 @@ class PlanetClient:
     def __init__(self, key: str, api_url: str = API_URL, max_rps: float = 5.0, tries: int = 8, connections: int = 8):
         self._api_url = api_url.rstrip("/")
         self._data_url = self._api_url.removesuffix(_BASEMAPS) + _DATA
-        self._web = Web(key, host_of(api_url), max_rps, tries, connections)
+        server = Server(
+            host=host_of(api_url),
+            domain="planet.com",
+            key=key,
+            check_address="check --api-url",
+            check_answers="does not answer as Planet's Basemaps API does; check --api-url (or PL_API_URL)",
+            check_key=f"check {', '.join(KEY_NAMES)} or .env",
+        )
+        self._web = Web(server, max_rps=max_rps, tries=tries, connections=connections)
 
     @property
     def traffic(self) -> Traffic:
@@ -104,7 +114,7 @@ class PlanetClient:
             raise QuadNotCovered(f"the download answers {status}")
 
     def download_blocks(self, link: str, target: Path, blocks: Sequence[int], grid: Grid, x: int, y: int) -> bool:
-        """Download some blocks of a quad, see ``web.ranges.fetch_blocks``.
+        """Download some blocks of a quad, see ``planet.blocks.fetch_blocks``.
 
         Returns:
             Whether the server can do that; if not, there is no file.
@@ -115,8 +125,8 @@ class PlanetClient:
         """
         try:
             fetch_blocks(self._web, link, target, blocks, grid, x, y)
-        except NotGiven as status:
-            raise QuadNotCovered(f"the download answers {status}") from None
+        except NotGiven as refusal:
+            raise QuadNotCovered(f"the download answers {refusal.status}") from None
         except NoRanges:
             return False
         return True

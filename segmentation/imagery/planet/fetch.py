@@ -13,11 +13,11 @@ import rasterio
 from segmentation.core.errors import DiskFull, PipelineError
 from segmentation.geo.grid import Grid, quad_name
 from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, Quad, QuadCache, QuadRecord
+from segmentation.imagery.planet.blocks import PARTIAL_TAG
 from segmentation.imagery.planet.client import PlanetClient, QuadNotCovered
 from segmentation.imagery.planet.clouds import Choice
 from segmentation.imagery.planet.quads import check_quad
 from segmentation.imagery.web.client import Refused
-from segmentation.imagery.web.ranges import PARTIAL_TAG
 
 log = logging.getLogger(__name__)
 

@@ -16,14 +16,15 @@ import pandas as pd
 
 from segmentation.core.progress import progress
 from segmentation.core.provenance import INVENTED, SYNTHETIC
-from segmentation.geo.grid import BLOCK_PX, CRS, QUAD_PX, Grid, Windows, boxes, quad_name
+from segmentation.geo.grid import CRS, Grid, Windows, boxes, quad_name
 from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, Quad, QuadCache, QuadRecord
+from segmentation.imagery.planet.blocks import QUAD_BLOCKS
 from segmentation.imagery.planet.client import PlanetClient
 from segmentation.imagery.planet.clouds import Choice, CloudScores
 from segmentation.imagery.planet.fetch import QuadFetcher
 from segmentation.imagery.planet.quads import QuadReader
 from segmentation.imagery.source import Forecast, Prepared
-from segmentation.imagery.web.client import Traffic
+from segmentation.imagery.web.traffic import Traffic
 from segmentation.windows.record import Footprint, quads_by_window
 
 LEAST_CLOUDY = "least-cloudy"
@@ -33,8 +34,6 @@ _UNIT = "quad"
 
 # Planet's documentation speaks of more than 100 MB for an analytic quad.
 _TYPICAL_QUAD_BYTES = 100e6
-# Blocks of a whole quad.
-_BLOCKS = (QUAD_PX // BLOCK_PX) ** 2
 
 log = logging.getLogger(__name__)
 
@@ -106,9 +105,9 @@ class PlanetImagery:
         not_covered = [quad for quad in quads if self._cache.is_not_covered(quad)]
         block_bytes = self._block_bytes(quads)
         fetched = [
-            _BLOCKS if blocks is None else len(self._with_known(quad, blocks)) for quad, blocks in missing.items()
+            QUAD_BLOCKS if blocks is None else len(self._with_known(quad, blocks)) for quad, blocks in missing.items()
         ]
-        piece_bytes = block_bytes * (float(np.mean(fetched)) if fetched else _BLOCKS)
+        piece_bytes = block_bytes * (float(np.mean(fetched)) if fetched else QUAD_BLOCKS)
         discarded = set(self._quads(unfinished)) if self._discard else set()
         return Forecast(
             unit=_UNIT,
@@ -128,8 +127,8 @@ class PlanetImagery:
         for quad in quads:
             if here := self._cache.size_of(quad):
                 known = self._cache.record(quad).blocks
-                size, blocks = size + here, blocks + (_BLOCKS if known is None else len(known))
-        return size / blocks if blocks else _TYPICAL_QUAD_BYTES / _BLOCKS
+                size, blocks = size + here, blocks + (QUAD_BLOCKS if known is None else len(known))
+        return size / blocks if blocks else _TYPICAL_QUAD_BYTES / QUAD_BLOCKS
 
     def _with_known(self, quad: Quad, blocks: Sequence[int]) -> set[int]:
         """Blocks that are needed of a quad and those that it has: all of them are fetched, see ``QuadFetcher``."""

@@ -12,7 +12,6 @@ from pathlib import Path
 from threading import Event
 
 import rasterio
-from rasterio.enums import Compression
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -21,9 +20,10 @@ from segmentation.core.workspace import whole_file
 from segmentation.geo.geotiffs import block_extents, check_written, damage, written_by_gdal
 from segmentation.geo.grid import PLACE_TOLERANCE_PX, misplaced_px
 from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, PieceCache, QuadRecord
-from segmentation.imagery.sentinel2.tiles import BLOCK_PX, BLOCKS_ACROSS, TILE_PX, Tile, tile
+from segmentation.imagery.rasters.blocks import require_intact, sparse_blocks
+from segmentation.imagery.sentinel2.tiles import TILE_BLOCK_PX, TILE_BLOCKS_ACROSS, TILE_PX, Tile, tile
 from segmentation.imagery.web.client import NoRanges, NotGiven, Refused, Web
-from segmentation.imagery.web.ranges import REMOTE_NAME, RemoteFile, sparse_blocks
+from segmentation.imagery.web.ranges import REMOTE_NAME, RemoteFile
 
 # Red, green, blue and near infrared, in the order of the chips' bands.
 BANDS = ("B04", "B03", "B02", "B08")
@@ -133,9 +133,9 @@ class TileFetcher:
         try:
             yield
         except NotGiven as refusal:
-            if refusal.args[0] == 404:
+            if refusal.status == 404:
                 raise _Missing from None
-            raise PipelineError(f"the server answers {refusal.args[0]} for tile {name}") from None
+            raise PipelineError(f"the server answers {refusal.status} for tile {name}") from None
         except NoRanges as error:
             raise PipelineError(f"{error}; parts of files are needed: choose another --sentinel2-url") from None
 
@@ -162,9 +162,7 @@ def _copy(
                 together = list(row)
                 extents = [(offset, offset + size) for offset, size in block_extents(source, 1, together)]
                 remote.fetch(extents)
-                if source.compression == Compression.deflate:
-                    for start, end in extents:
-                        zlib.decompress(remote.between(start, end))  # GDAL leaves its checksum out
+                require_intact(source, together, remote.between)
                 for window in together:
                     pixels = source.read(1, window=window)
                     with written_by_gdal(Path(local.name)):
@@ -205,9 +203,9 @@ def _check_layout(source: rasterio.DatasetReader, place: Tile) -> None:
 
 
 def _block_window(block: int) -> Window:
-    row, col = divmod(int(block), BLOCKS_ACROSS)
-    left, top = col * BLOCK_PX, row * BLOCK_PX
-    return Window(left, top, min(BLOCK_PX, TILE_PX - left), min(BLOCK_PX, TILE_PX - top))
+    row, col = divmod(int(block), TILE_BLOCKS_ACROSS)
+    left, top = col * TILE_BLOCK_PX, row * TILE_BLOCK_PX
+    return Window(left, top, min(TILE_BLOCK_PX, TILE_PX - left), min(TILE_BLOCK_PX, TILE_PX - top))
 
 
 def _profile(place: Tile) -> dict:
@@ -219,5 +217,5 @@ def _profile(place: Tile) -> dict:
         "nodata": NO_DATA,
         "crs": f"EPSG:{place.epsg}",
         "transform": place.transform,
-        **sparse_blocks(BLOCK_PX),
+        **sparse_blocks(TILE_BLOCK_PX),
     }

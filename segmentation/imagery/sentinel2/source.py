@@ -25,10 +25,19 @@ from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, PieceCache,
 from segmentation.imagery.rasters.description import COLOURS, Raster, outline_of, placed
 from segmentation.imagery.rasters.warping import Mosaic, add_raster
 from segmentation.imagery.sentinel2.fetch import BANDS, NO_DATA, SCALE, TileFetcher
-from segmentation.imagery.sentinel2.tiles import BLOCK_PX, BLOCKS_ACROSS, TILE_PX, blocks_under, cells_of, tile
+from segmentation.imagery.sentinel2.tiles import (
+    TILE_BLOCK_PX,
+    TILE_BLOCKS_ACROSS,
+    TILE_PX,
+    blocks_under,
+    cells_of,
+    tile,
+)
 from segmentation.imagery.source import Forecast, Pixels, Prepared
-from segmentation.imagery.web.client import Traffic, Web
-from segmentation.imagery.web.sessions import host_of, without_login
+from segmentation.imagery.web.client import Server, Web
+from segmentation.imagery.web.redaction import without_login
+from segmentation.imagery.web.sessions import host_of
+from segmentation.imagery.web.traffic import Traffic
 from segmentation.windows.record import Footprint
 
 MIRROR_URL = "https://data.source.coop/tge-labs/sentinel-2-quarterly-cloudless-mosaics"
@@ -117,7 +126,8 @@ class Sentinel2Imagery:
         month = 3 * QUARTERS.index(quarter) + 1
         self._mosaic = f"sentinel2_cloudless_{year}-{month:02d}_{year}-{month + 2:02d}_mosaic"
         self._cache: PieceCache[str] = PieceCache(cache / self._mosaic, _RECORD, str)
-        self._web = Web(None, host_of(address), max_rps, tries, threads, "--sentinel2-url")
+        server = Server(host_of(address), check_address="check --sentinel2-url")
+        self._web = Web(server, max_rps=max_rps, tries=tries, connections=threads)
         self._address = f"{address.rstrip('/')}/{year}/{quarter}"
         self._threads = threads
         self._quiet = quiet
@@ -165,7 +175,7 @@ class Sentinel2Imagery:
             not_covered=not_covered,
             requests=len(BANDS) * sum(1 + len(np.unique(of[:, 0])) for of in remote),
             piece_bytes=len(BANDS) * _TYPICAL_BLOCK_BYTES * sum(map(len, remote)) / pieces,
-            kept_bytes=len(BANDS) * _TYPICAL_BLOCK_BYTES * (BLOCK_PX / _REMOTE_BLOCK_PX) ** 2 * ours / pieces,
+            kept_bytes=len(BANDS) * _TYPICAL_BLOCK_BYTES * (TILE_BLOCK_PX / _REMOTE_BLOCK_PX) ** 2 * ours / pieces,
             on_disk_bytes=float(sum(sizes.values())),
             spared=len(users) - covered - not_covered - len(new),
         )
@@ -346,8 +356,8 @@ def _first_there(names: Sequence[str], record: Callable[[str], QuadRecord | None
 
 def _remote_blocks(blocks: Sequence[int]) -> np.ndarray:
     """Row and column of the mirror's blocks under ours, (n, 2) int64."""
-    ours = np.stack(np.divmod(np.array(blocks, "int64"), BLOCKS_ACROSS), axis=-1)
-    return np.unique(ours * BLOCK_PX // _REMOTE_BLOCK_PX, axis=0)
+    ours = np.stack(np.divmod(np.array(blocks, "int64"), TILE_BLOCKS_ACROSS), axis=-1)
+    return np.unique(ours * TILE_BLOCK_PX // _REMOTE_BLOCK_PX, axis=0)
 
 
 def _outline(name: str) -> shapely.Geometry:

@@ -27,8 +27,8 @@ from segmentation.geo.grid import CRS, Grid, Windows, mercator_to_lonlat
 TILE_PX, PIXEL_M = 10_008, 10
 TILE_M = TILE_PX * PIXEL_M
 # Side of the blocks in which tiles are kept here, in pixels.
-BLOCK_PX = 256
-BLOCKS_ACROSS = -(-TILE_PX // BLOCK_PX)
+TILE_BLOCK_PX = 256
+TILE_BLOCKS_ACROSS = -(-TILE_PX // TILE_BLOCK_PX)
 
 _SQUARE_M = 100_000
 _COARSEST_M = 60
@@ -129,9 +129,9 @@ def blocks_under(name: str, windows: Windows, grid: Grid) -> list[np.ndarray]:
 
 
 def _numbers(left: int, top: int, right: int, bottom: int) -> np.ndarray:
-    rows = np.arange(top // BLOCK_PX, -(-bottom // BLOCK_PX))
-    cols = np.arange(left // BLOCK_PX, -(-right // BLOCK_PX))
-    return (rows[:, None] * BLOCKS_ACROSS + cols).ravel()
+    rows = np.arange(top // TILE_BLOCK_PX, -(-bottom // TILE_BLOCK_PX))
+    cols = np.arange(left // TILE_BLOCK_PX, -(-right // TILE_BLOCK_PX))
+    return (rows[:, None] * TILE_BLOCKS_ACROSS + cols).ravel()
 
 
 def _lattice(windows: Windows, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -17,9 +17,9 @@ from urllib3 import Retry
 
 from segmentation.core.errors import PipelineError
 from segmentation.imagery.stac.scenes import read_scenes
-from segmentation.imagery.stac.tokens import without_query
-from segmentation.imagery.web.client import RateLimit
+from segmentation.imagery.web.redaction import without_query
 from segmentation.imagery.web.sessions import Session
+from segmentation.imagery.web.traffic import RateLimit
 
 USER_AGENT = "mapping-mining-areas"
 TIMEOUT_S = (10, 125)  # connect, read

@@ -24,7 +24,8 @@ from segmentation.imagery.stac.bands import Bands, listed_reflectance, no_data, 
 from segmentation.imagery.stac.catalogue import TIMEOUT_S, TRANSIENT, USER_AGENT
 from segmentation.imagery.stac.composite import SceneReader
 from segmentation.imagery.stac.offsets import Offsets
-from segmentation.imagery.stac.tokens import Tokens, without_query
+from segmentation.imagery.stac.tokens import Tokens
+from segmentation.imagery.web.redaction import without_query
 from segmentation.imagery.web.sessions import GDAL_WITHOUT_LOGINS, leave_gdal_without_logins
 
 # Classes of Sentinel-2's scene classification (SCL) that show no ground: no data, defective, cloud shadow, the three

@@ -26,7 +26,8 @@ from segmentation.imagery.stac.looks import Choice
 from segmentation.imagery.stac.maker import CompositeMaker, cell_of, squares_of
 from segmentation.imagery.stac.pixels import ScenePixels
 from segmentation.imagery.stac.store import CompositeReader, CompositeRecord, CompositeStore
-from segmentation.imagery.stac.tokens import Tokens, token_url, without_query
+from segmentation.imagery.stac.tokens import Tokens, token_url
+from segmentation.imagery.web.redaction import without_query
 from segmentation.windows.record import Footprint
 
 # Of 10 m imagery.

@@ -6,7 +6,6 @@ address of an asset. It stays in memory: addresses with a query never go to a fi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from threading import Lock
@@ -17,7 +16,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from segmentation.core.errors import PipelineError
-from segmentation.imagery.web.sessions import Session, host_of, without_login
+from segmentation.imagery.web.redaction import without_query
+from segmentation.imagery.web.sessions import Session, host_of
 
 PLANETARY_COMPUTER = "planetarycomputer.microsoft.com"
 _STORAGE = ".blob.core.windows.net"
@@ -25,11 +25,6 @@ _TIMEOUT_S = (10, 60)
 # A token that ends sooner is not used for another read.
 _LEAST_LEFT = timedelta(minutes=2)
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def without_query(text: str) -> str:
-    """A text whose web addresses have lost what stands behind their question marks, and the logins in them."""
-    return re.sub(r"\?[^\s'\"<>)]+", "?...", without_login(text))
 
 
 def token_url(api_url: str, collection: str) -> str | None:

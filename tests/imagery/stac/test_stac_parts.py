@@ -26,7 +26,8 @@ from segmentation.imagery.stac.once import Once
 from segmentation.imagery.stac.pixels import ScenePixels
 from segmentation.imagery.stac.scenes import read_scenes
 from segmentation.imagery.stac.seasons import STUDY_SEASON, Season, season
-from segmentation.imagery.stac.tokens import Tokens, token_url, without_query
+from segmentation.imagery.stac.tokens import Tokens, token_url
+from segmentation.imagery.web.redaction import without_query
 
 EARTH_SEARCH = ("red", "green", "blue", "nir", "scl", "thumbnail")
 PLANETARY_COMPUTER = ("B02", "B03", "B04", "B08", "SCL", "visual")

@@ -110,7 +110,7 @@ def _mended(outcomes: list[Outcome], cutter: _Cutter, source: ImagerySource, qui
         return outcomes
     for path, damage in {outcome.damage.path: outcome.damage for outcome in damaged}.items():
         log.warning("%s is damaged (%s) and made anew", path, damage.reason)
-        source.doubt(path)
+        source.mark_damaged(path)
     positions = np.array([outcome.position for outcome in damaged])
     source.connect(cutter.windows(positions))
     with progress(total=len(damaged), desc="damaged", unit="chip", quiet=quiet) as bar:

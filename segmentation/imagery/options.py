@@ -25,7 +25,7 @@ from segmentation.imagery.rasters.description import COLOURS, LARGEST_SCALE, Ref
 from segmentation.imagery.reflectance import STRETCH
 from segmentation.imagery.sentinel2.source import LEVEL, MIRROR_URL, QUARTERS, Sentinel2Imagery
 from segmentation.imagery.source import ImagerySource
-from segmentation.imagery.stac.seasons import STUDY_SEASON, season
+from segmentation.imagery.stac.looks import STUDY_SEASON, SceneSelection, season
 
 PLANET, SENTINEL2, FILES, STAC = "planet", "sentinel2", "files", "stac"
 
@@ -175,11 +175,16 @@ def _planet(options: argparse.Namespace, workspace: Workspace, stack: ExitStack)
     def client() -> PlanetClient:
         return PlanetClient(key(), api_url, options.max_rps, options.tries, options.workers)
 
-    candidates = candidate_mosaics(options.year) if options.cloud_free else ()
-    quads = workspace.year(options.year).quads
-    fetch, discard = options.fetch, options.discard_quads
     return PlanetImagery(
-        client, mosaic, quads, candidates, fetch, discard, options.workers, options.quiet, synthetic=options.demo
+        client,
+        mosaic,
+        workspace.year(options.year).quads,
+        candidates=candidate_mosaics(options.year) if options.cloud_free else (),
+        fetch=options.fetch,
+        discard=options.discard_quads,
+        threads=options.workers,
+        quiet=options.quiet,
+        synthetic=options.demo,
     )
 
 
@@ -220,11 +225,11 @@ def _sentinel2(options: argparse.Namespace, workspace: Workspace, stack: ExitSta
         options.quarter,
         workspace.year(options.year).quads,
         options.sentinel2_url,
-        LEVEL if options.level is None else options.level,
-        options.max_rps,
-        options.tries,
-        options.workers,
-        options.quiet,
+        level=LEVEL if options.level is None else options.level,
+        max_rps=options.max_rps,
+        tries=options.tries,
+        threads=options.workers,
+        quiet=options.quiet,
     )
 
 
@@ -311,7 +316,6 @@ def _stac(options: argparse.Namespace, workspace: Workspace, stack: ExitStack) -
         )
     try:
         from segmentation.imagery.stac.catalogue import Catalogue
-        from segmentation.imagery.stac.looks import Choice
         from segmentation.imagery.stac.source import StacImagery
     except ModuleNotFoundError as error:
         raise PipelineError(
@@ -320,7 +324,7 @@ def _stac(options: argparse.Namespace, workspace: Workspace, stack: ExitStack) -
     return StacImagery(
         Catalogue(url, collection, options.max_rps, options.tries),
         options.year,
-        Choice(options.season, options.looks, options.max_cloud),
+        SceneSelection(options.season, options.looks, options.max_cloud),
         workspace.year(options.year).quads,
         level=options.level,
         bands=options.bands,

@@ -28,7 +28,7 @@ class WindowReader(Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A window whose imagery is settled.
+    """A window whose imagery is there, or known to be missing.
 
     Attributes:
         position: of the window among those asked for.
@@ -86,6 +86,9 @@ class Forecast:
 class ImagerySource(Protocol):
     """Where pixels come from.
 
+    A source that exists is ready: whatever is asked of it first, it finds out what it needs by itself, and asks no
+    server for what is on disk.
+
     Attributes:
         grid: the pixel grid of its level; windows are planned on it.
     """
@@ -107,7 +110,7 @@ class ImagerySource(Protocol):
         """Fail early: make sure that the source can serve these windows, before anything is written."""
 
     def prepare(self, windows: Windows) -> Iterator[Prepared]:
-        """Make pixels available; every window comes out once, in the order in which they are settled."""
+        """Make pixels available; every window comes out once, when its imagery is there or known to be missing."""
 
     def reader(self) -> WindowReader:
         """What reads a prepared window."""
@@ -115,8 +118,8 @@ class ImagerySource(Protocol):
     def release(self, positions: Sequence[int]) -> None:
         """Windows, by their position in ``prepare``, whose pixels are not needed any more; called from any thread."""
 
-    def doubt(self, path: Path) -> None:
-        """A file that this source keeps cannot be read: ``prepare`` is to make it again."""
+    def mark_damaged(self, path: Path) -> None:
+        """Note that a file which this source keeps cannot be read: ``prepare`` is to make it again."""
 
     def close(self) -> None:
         """No window will be asked for or released any more."""

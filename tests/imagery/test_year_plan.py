@@ -10,7 +10,7 @@ from helpers.quads import world_to_mercator
 from helpers.step_1 import POLYGONS, QUADS, calm_run, polygons_file
 
 from segmentation.geo.grid import QUAD_BLOCK_PX, Grid, Windows
-from segmentation.imagery.cache import COVERED, NOT_COVERED, QuadCache, QuadRecord
+from segmentation.imagery.cache import COVERED, NOT_COVERED, PieceRecord, QuadCache
 from segmentation.imagery.cost import YearPlan, announce
 from segmentation.imagery.planet.source import WINDOWS_ONLY, PlanetImagery
 from segmentation.imagery.source import Forecast
@@ -40,7 +40,7 @@ def put(folder, x, size, status=COVERED, blocks=None):
     cache.folder.mkdir(parents=True, exist_ok=True)
     if size:
         cache.path((x, 1018)).write_bytes(bytes(size))
-    cache.keep((x, 1018), QuadRecord("mosaic", status, size=size, blocks=blocks))
+    cache.keep((x, 1018), PieceRecord("mosaic", status, size=size, blocks=blocks))
 
 
 def test_time_is_the_longer_of_requests_and_bandwidth():

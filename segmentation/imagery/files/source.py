@@ -30,7 +30,7 @@ from segmentation.imagery.rasters.description import (
     read_layout,
 )
 from segmentation.imagery.rasters.finding import find_files, require_one_kind
-from segmentation.imagery.rasters.warping import Mosaic, add_raster
+from segmentation.imagery.rasters.warping import ChipCanvas, add_raster
 from segmentation.imagery.source import Forecast, Pixels, Prepared
 from segmentation.windows.record import Footprint
 
@@ -68,12 +68,12 @@ class RasterReader:
         east, south = chip @ (CHIP_PX, CHIP_PX)
         minx, miny, maxx, maxy = self.bounds_3857.T
         near = (minx < east) & (maxx > west) & (miny < north) & (maxy > south)
-        mosaic = Mosaic(len(self.rasters[0].bands))
+        canvas = ChipCanvas(len(self.rasters[0].bands))
         for position in np.unique(self.file[near]):
-            add_raster(mosaic, self.rasters[position], chip)
-            if mosaic.full:
+            add_raster(canvas, self.rasters[position], chip)
+            if canvas.full:
                 break
-        return mosaic.pixels()
+        return canvas.pixels()
 
 
 class RasterImagery:
@@ -232,7 +232,7 @@ class RasterImagery:
     def release(self, positions: Sequence[int]) -> None:
         """Files stay."""
 
-    def doubt(self, path: Path) -> None:
+    def mark_damaged(self, path: Path) -> None:
         """The user's own files are not made again."""
 
     def close(self) -> None:

@@ -30,7 +30,7 @@ _SAME_SIZE = 1.001
 _TOLERANCE_PX = 0.01
 
 
-class Mosaic:
+class ChipCanvas:
     """The pixels of one chip, filled from several files: what the first one leaves without data the next may fill.
 
     Args:
@@ -64,7 +64,7 @@ class Mosaic:
         return Pixels(np.where(valid, self._total / np.where(valid, self._share, 1), 0), valid)
 
 
-def add_raster(mosaic: Mosaic, raster: Raster, chip: Affine) -> None:
+def add_raster(canvas: ChipCanvas, raster: Raster, chip: Affine) -> None:
     """Warp a file onto a chip (transform in EPSG:3857) and fill with it what is still empty.
 
     Raises:
@@ -84,7 +84,7 @@ def add_raster(mosaic: Mosaic, raster: Raster, chip: Affine) -> None:
             transform @= Affine.translation(window.col_off, window.row_off)
             warped, share = warp(values, seen, file.crs, transform, part, height, ratio)
             scale, offset = (np.array(of, "float32")[:, None, None] for of in (raster.scales, raster.offsets))
-            mosaic.add(rows, np.where(share > 0, warped * scale + offset, 0), share)
+            canvas.add(rows, np.where(share > 0, warped * scale + offset, 0), share)
     except UNREADABLE as error:
         raise PipelineError(f"{raster.path} cannot be read ({error}); repair or remove it and run again") from None
 

@@ -76,8 +76,15 @@ class Cells:
 
 @cache
 def tile(name: str) -> Tile:
-    """A tile by its name."""
-    square, east, south = _NAME.fullmatch(name).groups()
+    """A tile by its name.
+
+    Raises:
+        ValueError: it is no tile's.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"{name!r} is no name of a tile such as 31UFU_0_0")
+    square, east, south = match.groups()
     zone, hemisphere, left, bottom = _mgrs().MGRSToUTM(square)
     origin = 0 if hemisphere == "N" else _SOUTH_M
     left -= left % _COARSEST_M

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import pystac
+from typing import TYPE_CHECKING, Any
 
 from segmentation.core.errors import PipelineError
 from segmentation.imagery.rasters.description import LARGEST_SCALE, SAY_THE_SCALE, Reflectance
+
+if TYPE_CHECKING:
+    import pystac
 
 # Reflectance per DN of Sentinel-2 Level-2A; from processing baseline 04.00 on its DN are 1000 higher, so that slightly
 # negative reflectance has a number. Reprocessed scenes of earlier years have these baselines too (05.xx).
@@ -144,7 +146,7 @@ def _listed(item: pystac.Item, name: str) -> Reflectance | None:
     return Reflectance(_number(item, name, "scale", scale), _number(item, name, "offset", offset))
 
 
-def _number(item: pystac.Item, name: str, what: str, value: object) -> float:
+def _number(item: pystac.Item, name: str, what: str, value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import odc.stac
@@ -23,6 +24,7 @@ from segmentation.imagery.rasters.description import Reflectance
 from segmentation.imagery.stac.bands import Bands, listed_reflectance, no_data, pixel_m
 from segmentation.imagery.stac.catalogue import TIMEOUT_S, TRANSIENT, USER_AGENT
 from segmentation.imagery.stac.composite import SceneReader
+from segmentation.imagery.stac.looks import bounds_of
 from segmentation.imagery.stac.offsets import Offsets
 from segmentation.imagery.stac.tokens import Tokens
 from segmentation.imagery.web.redaction import without_query
@@ -82,11 +84,11 @@ class ScenePixels:
             coarser = chip_pixel_m > _SAME_SIZE * (pixel_m(scene, self.bands.colours[0]) or _USUAL_PIXEL_M)
             smooth, classes = ("average", "mode") if coarser else ("cubic", "nearest")
             if self.bands.classes:
-                seen = self._load(scene, (self.bands.classes,), geobox, classes, "float32", np.nan)[0]
+                seen = self._load(scene, (self.bands.classes,), geobox, classes)[0]
                 clear = wanted & ~_hidden(seen, chip_pixel_m)
                 if not clear.any():
                     return None
-            dn = self._load(scene, self.bands.colours, geobox, smooth, "float32", np.nan)
+            dn = self._load(scene, self.bands.colours, geobox, smooth)
             reflectance, valid = self._reflectance(scene, dn)
             clear = clear & valid
             return (reflectance, clear) if clear.any() else None
@@ -104,7 +106,8 @@ class ScenePixels:
         reflectance = np.empty_like(dn)
         for band, name in enumerate(self.bands.colours):
             listed = listed_reflectance(scene, name, self._told)
-            if (missing := no_data(scene, name)) is not None:
+            missing = no_data(scene, name)
+            if missing is not None:
                 valid &= dn[band] != missing
             offset = self.offsets.of(scene, listed) if valid.any() else listed.offset
             reflectance[band] = dn[band] * listed.scale + offset
@@ -112,15 +115,13 @@ class ScenePixels:
 
     def _coarse(self, scene: pystac.Item) -> np.ndarray:
         """Blue of a whole scene in few pixels, DN as float32: from an overview, where the file has them."""
-        geobox = GeoBox.from_bbox(scene.bbox, "EPSG:4326", shape=(_COARSE_PX, _COARSE_PX))
+        geobox = GeoBox.from_bbox(bounds_of(scene), "EPSG:4326", shape=(_COARSE_PX, _COARSE_PX))
         blue = self.bands.colours[2]
-        dn = self._load(scene, (blue,), geobox, "nearest", "float32", np.nan)[0]
+        dn = self._load(scene, (blue,), geobox, "nearest")[0]
         return np.where(dn == no_data(scene, blue), np.nan, dn)
 
-    def _load(
-        self, scene: pystac.Item, names: tuple[str, ...], geobox: GeoBox, resampling: str, dtype: str, nodata: float
-    ) -> np.ndarray:
-        """Bands of a scene on a grid, (bands, h, w); ``nodata`` where it has none."""
+    def _load(self, scene: pystac.Item, names: tuple[str, ...], geobox: GeoBox, resampling: str) -> np.ndarray:
+        """Bands of a scene on a grid, (bands, h, w) float32; NaN where it has none."""
         signed: set[str] = set()
 
         def sign(href: str) -> str:
@@ -129,7 +130,7 @@ class ScenePixels:
                 signed.add(address)
             return address
 
-        load = partial(_load, scene, names, geobox, resampling, dtype, nodata, sign)
+        load = partial(_load, scene, names, geobox, resampling, sign)
         try:
             return load()
         except _FAILURES as error:
@@ -153,13 +154,7 @@ def _hidden(classes: np.ndarray, pixel_m: float) -> np.ndarray:
 
 
 def _load(
-    scene: pystac.Item,
-    names: tuple[str, ...],
-    geobox: GeoBox,
-    resampling: str,
-    dtype: str,
-    nodata: float,
-    sign: Callable[[str], str],
+    scene: pystac.Item, names: tuple[str, ...], geobox: GeoBox, resampling: str, sign: Callable[[str], str]
 ) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -169,8 +164,8 @@ def _load(
             groupby="id",
             geobox=geobox,
             resampling=resampling,
-            dtype=dtype,
-            nodata=nodata,
+            dtype="float32",
+            nodata=np.nan,
             patch_url=sign,
         )
     return np.stack([loaded[name].values[0] for name in names])
@@ -184,21 +179,21 @@ def _configure_gdal(tries: int) -> None:
     """How GDAL asks for parts of files in this process; what it complains of is heard with --verbose alone."""
     leave_gdal_without_logins()
     connect_s, read_s = TIMEOUT_S
-    odc.stac.configure_rio(
-        GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
-        GDAL_HTTP_USERAGENT=USER_AGENT,
-        GDAL_HTTP_MAX_RETRY=str(tries - 1),
-        GDAL_HTTP_RETRY_DELAY="0.5",
-        GDAL_HTTP_RETRY_CODES=",".join(map(str, TRANSIENT)),
-        GDAL_HTTP_CONNECTTIMEOUT=str(connect_s),
-        GDAL_HTTP_TIMEOUT=str(read_s),
-        GDAL_HTTP_LOW_SPEED_LIMIT="1000",  # bytes a second
-        GDAL_HTTP_LOW_SPEED_TIME="30",
+    options: dict[str, Any] = {
+        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+        "GDAL_HTTP_USERAGENT": USER_AGENT,
+        "GDAL_HTTP_MAX_RETRY": str(tries - 1),
+        "GDAL_HTTP_RETRY_DELAY": "0.5",
+        "GDAL_HTTP_RETRY_CODES": ",".join(map(str, TRANSIENT)),
+        "GDAL_HTTP_CONNECTTIMEOUT": str(connect_s),
+        "GDAL_HTTP_TIMEOUT": str(read_s),
+        "GDAL_HTTP_LOW_SPEED_LIMIT": "1000",  # bytes a second
+        "GDAL_HTTP_LOW_SPEED_TIME": "30",
         # The head of a file in one request, the blocks of a band together.
-        GDAL_INGESTED_BYTES_AT_OPEN="32768",
-        GDAL_HTTP_MERGE_CONSECUTIVE_RANGES="YES",
-        **GDAL_WITHOUT_LOGINS,
-    )
+        "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
+        "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    }
+    odc.stac.configure_rio(**options, **GDAL_WITHOUT_LOGINS)
     for name, logger in list(logging.root.manager.loggerDict.items()):
         if name.partition(".")[0] in {"rasterio", "odc"} and isinstance(logger, logging.Logger):
             logger.addFilter(_MURMUR)

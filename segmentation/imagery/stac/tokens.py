@@ -2,6 +2,10 @@
 
 ``GET /api/sas/v1/token/COLLECTION`` answers ``{"msft:expiry": TIME, "token": QUERY}``; the token is put behind the
 address of an asset. It stays in memory: addresses with a query never go to a file or a log.
+
+Microsoft's package ``planetary-computer`` asks for such tokens, too. It is not used here, because it takes a
+subscription key from the environment or from a file in the user's home, gives tokens of the storage's containers alone
+(none by another address for a collection) and cannot be told that the storage has refused one.
 """
 
 from __future__ import annotations
@@ -64,7 +68,7 @@ class Tokens:
             return href
         with self._lock:
             if self._ends - datetime.now(UTC) < _LEAST_LEFT:
-                self._renew()
+                self._renew(self._url)
             return f"{href}{'&' if parts.query else '?'}{self._token}"
 
     def refused(self, addresses: Iterable[str]) -> None:
@@ -73,16 +77,15 @@ class Tokens:
             if self._token and any(address.endswith(self._token) for address in addresses):
                 self._ends = _LONG_AGO
 
-    def _renew(self) -> None:
+    def _renew(self, url: str) -> None:
         try:
-            response = self._session.get(self._url, timeout=_TIMEOUT_S)
+            response = self._session.get(url, timeout=_TIMEOUT_S)
             response.raise_for_status()
             answer = response.json()
             self._token = answer["token"].lstrip("?")
             self._ends = datetime.fromisoformat(answer["msft:expiry"].replace("Z", "+00:00"))
         except (requests.RequestException, KeyError, ValueError, TypeError, AttributeError) as error:
-            said = (
-                getattr(error.response, "status_code", None) if isinstance(error, requests.RequestException) else None
-            )
-            reason = f"answers {said}" if said else type(error).__name__
-            raise PipelineError(f"no access token from {without_query(self._url)}: {reason}") from None
+            reason = type(error).__name__
+            if isinstance(error, requests.RequestException) and error.response is not None:
+                reason = f"answers {error.response.status_code}"
+            raise PipelineError(f"no access token from {without_query(url)}: {reason}") from None

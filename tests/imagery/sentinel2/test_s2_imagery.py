@@ -20,7 +20,7 @@ from segmentation.demo.planet.faults import Faults, Rule
 from segmentation.geo.geopackage import read_metadata
 from segmentation.geo.geotiffs import block_extents
 from segmentation.geo.grid import Grid
-from segmentation.imagery.cache import PieceCache
+from segmentation.imagery.cache import TileCache
 from segmentation.imagery.sentinel2.fetch import TileFetcher
 from segmentation.imagery.sentinel2.tiles import blocks_under
 from segmentation.imagery.web import retries
@@ -166,7 +166,7 @@ def test_only_the_blocks_that_are_needed_go_over_the_wire(tmp_path):
         whole += path.stat().st_size
     with mirror(tmp_path) as url:
         client = Web(Server(url.removeprefix("http://")), max_rps=1000, tries=2, connections=1)
-        cache = PieceCache(tmp_path / "cache", "tiles.jsonl", str)
+        cache = TileCache(tmp_path / "cache")
         record = TileFetcher(client, f"{url}/{QUARTER}", "m", cache).fetch(name, middle)
     assert record.status == "covered"
     assert client.traffic.requests == 4 * (1 + rows)

@@ -20,12 +20,11 @@ from segmentation.core.workspace import REPOSITORY
 from segmentation.imagery.rasters.description import Reflectance
 from segmentation.imagery.stac.bands import Bands, find_bands, listed_reflectance, no_data, pixel_m
 from segmentation.imagery.stac.composite import Stack, compose
-from segmentation.imagery.stac.looks import Look, looks_at
+from segmentation.imagery.stac.looks import STUDY_SEASON, Look, Season, looks_at, season
 from segmentation.imagery.stac.offsets import Offsets
-from segmentation.imagery.stac.once import Once
 from segmentation.imagery.stac.pixels import ScenePixels
 from segmentation.imagery.stac.scenes import read_scenes
-from segmentation.imagery.stac.seasons import STUDY_SEASON, Season, season
+from segmentation.imagery.stac.shared import SharedWork
 from segmentation.imagery.stac.tokens import Tokens, token_url
 from segmentation.imagery.web.redaction import without_query
 
@@ -177,6 +176,21 @@ def test_scenes_that_lack_what_composites_need_are_left_out_and_named(caplog):
         assert name in told
     assert "2 scenes are left out: their description has a cloud cover that is no number (cloudy, very cloudy)" in told
     assert looks_at(AMAZON, read_scenes(described))[0].day == date(2019, 7, 1)
+
+
+def test_the_dark_pixels_of_a_scene_without_bbox_are_looked_for_within_its_outline(monkeypatch, tmp_path):
+    [found] = read_scenes([without("outline alone", "bbox")])
+    assert found.bbox is None
+    asked = []
+
+    def load(self, scene, names, geobox, *rest):
+        asked.append(geobox.boundingbox)
+        return np.full((1, *geobox.shape), 900, "float32")
+
+    monkeypatch.setattr(ScenePixels, "_load", load)
+    reads = ScenePixels(Bands(EARTH_SEARCH[:4], None), Tokens(None, Retry(0)), tmp_path / "o.jsonl")
+    assert reads.offsets.of(found, Reflectance(1e-4, -0.1)) == -0.1
+    assert [tuple(box) for box in asked] == [pytest.approx((-60.5, -5.5, -59.5, -4.5))]
 
 
 def pixels_of(monkeypatch, tmp_path, loaded, **raster):
@@ -351,7 +365,7 @@ def test_the_check_says_what_it_found(tmp_path, caplog):
 
 
 def test_work_is_done_once_and_its_error_reaches_everybody():
-    once, together, done, errors = Once(), Barrier(4), [], []
+    shared, together, done, errors = SharedWork(), Barrier(4), [], []
 
     def work():
         done.append(1)
@@ -360,7 +374,7 @@ def test_work_is_done_once_and_its_error_reaches_everybody():
     def ask():
         together.wait()
         try:
-            once.get("key", work)
+            shared.result("key", work)
         except PipelineError as error:
             errors.append(str(error))
 

@@ -1,4 +1,4 @@
-"""Work that several threads ask for and one does."""
+"""Work that several threads need and one of them does."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from typing import Generic, TypeVar
 Result = TypeVar("Result")
 
 
-class Once(Generic[Result]):
+class SharedWork(Generic[Result]):
     """Does the work of a key once: the first thread that asks does it, the others wait for its result or error."""
 
     def __init__(self) -> None:
-        self._known: dict[Hashable, Future[Result]] = {}
+        self._results: dict[Hashable, Future[Result]] = {}
         self._lock = Lock()
 
-    def get(self, key: Hashable, work: Callable[[], Result]) -> Result:
+    def result(self, key: Hashable, work: Callable[[], Result]) -> Result:
         """The result of the work of a key; raises what it raised."""
         with self._lock:
-            known = self._known.get(key)
-            mine = known is None
-            future: Future[Result] = Future() if mine else known
-            self._known[key] = future
-        if mine:
+            future = self._results.get(key)
+            is_first = future is None
+            if future is None:
+                future = Future()
+                self._results[key] = future
+        if is_first:
             try:
                 future.set_result(work())
             except Exception as error:
@@ -34,4 +35,4 @@ class Once(Generic[Result]):
     def forget(self, key: Hashable) -> None:
         """Free the memory of a result."""
         with self._lock:
-            self._known.pop(key, None)
+            self._results.pop(key, None)

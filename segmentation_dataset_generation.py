@@ -16,7 +16,8 @@ from segmentation.core.provenance import SYNTHETIC, marked
 from segmentation.core.workspace import Workspace, keep_settings
 from segmentation.geo.grid import Grid
 from segmentation.imagery.cost import YearPlan, announce
-from segmentation.imagery.options import add_options, check_options, open_imagery, refuse_mixture
+from segmentation.imagery.mixture import refuse_mixture
+from segmentation.imagery.options import add_options, check_options, open_imagery
 from segmentation.imagery.planet.mosaics import LABEL_YEAR
 from segmentation.imagery.reflectance import PUBLISHED, STRETCH
 from segmentation.polygons.literature import LiteraturePolygons, read_polygons

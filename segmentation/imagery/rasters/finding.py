@@ -157,7 +157,8 @@ def _walk(folder: Path, left_out: list[Path]) -> Iterator[Path]:
     """
     root = folder.resolve()
     seen = set(root.parents)  # a link to one of these leads in a circle
-    own, linked = deque([folder]), deque()
+    own: deque[Path] = deque([folder])
+    linked: deque[Path] = deque()
     while own or linked:
         here = (own or linked).popleft()
         if here.resolve() in seen:

@@ -18,7 +18,8 @@ from segmentation.core.errors import PipelineError
 from segmentation.geo.grid import CRS, HALF_WORLD_M, Grid, Windows
 from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, PieceRecord, TileCache
 from segmentation.imagery.parallel import as_they_end
-from segmentation.imagery.rasters.description import COLOURS, outline_of, placed
+from segmentation.imagery.rasters.bands import COLOURS
+from segmentation.imagery.rasters.places import on_world_map, outline_of
 from segmentation.imagery.sentinel2.fetch import BANDS, TileFetcher
 from segmentation.imagery.sentinel2.needed import NeededTiles
 from segmentation.imagery.sentinel2.reader import TileReader
@@ -256,6 +257,6 @@ def _remote_blocks(blocks: Sequence[int]) -> np.ndarray:
 def _outline(name: str) -> shapely.Geometry:
     """Where a tile lies (EPSG:3857), on both sides of the antimeridian if it crosses it."""
     place = tile(name)
-    _, parts = placed([outline_of(f"EPSG:{place.epsg}", place.transform, TILE_PX, TILE_PX)])
+    _, parts = on_world_map([outline_of(f"EPSG:{place.epsg}", place.transform, TILE_PX, TILE_PX)])
     world = shapely.box(-HALF_WORLD_M, -HALF_WORLD_M, HALF_WORLD_M, HALF_WORLD_M)
     return shapely.intersection(shapely.union_all(parts), world)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from segmentation.core.errors import PipelineError
-from segmentation.imagery.rasters.description import LARGEST_SCALE, SAY_THE_SCALE, Reflectance
+from segmentation.imagery.rasters.scales import LARGEST_SCALE, SAY_THE_SCALE, Reflectance
 
 if TYPE_CHECKING:
     import pystac

@@ -15,7 +15,7 @@ import shapely
 from segmentation.core.errors import DiskFull, PipelineError
 from segmentation.geo.grid import CHIP_PX, QUAD_PX, Grid, Windows, mercator_to_lonlat
 from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED
-from segmentation.imagery.rasters.description import BRIGHTEST, SAY_THE_SCALE
+from segmentation.imagery.rasters.scales import BRIGHTEST, SAY_THE_SCALE
 from segmentation.imagery.stac.bands import split_name
 from segmentation.imagery.stac.catalogue import Catalogue
 from segmentation.imagery.stac.composite import compose

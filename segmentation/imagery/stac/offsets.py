@@ -14,7 +14,7 @@ import numpy as np
 import pystac
 
 from segmentation.core.journal import RecordFile
-from segmentation.imagery.rasters.description import Reflectance
+from segmentation.imagery.rasters.scales import Reflectance
 from segmentation.imagery.stac.bands import SENTINEL2_OFFSET, SENTINEL2_SHIFTED_SINCE, baseline, is_sentinel2
 from segmentation.imagery.stac.shared import SharedWork
 

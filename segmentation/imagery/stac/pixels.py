@@ -20,7 +20,7 @@ from scipy import ndimage
 from segmentation.core.errors import PipelineError
 from segmentation.core.journal import RecordFile
 from segmentation.geo.grid import CHIP_PX, CRS
-from segmentation.imagery.rasters.description import Reflectance
+from segmentation.imagery.rasters.scales import Reflectance
 from segmentation.imagery.stac.bands import Bands, listed_reflectance, no_data, pixel_m
 from segmentation.imagery.stac.catalogue import TIMEOUT_S, TRANSIENT, USER_AGENT
 from segmentation.imagery.stac.composite import SceneReader
@@ -192,8 +192,9 @@ def _configure_gdal(tries: int) -> None:
         # The head of a file in one request, the blocks of a band together.
         "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
         "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+        **GDAL_WITHOUT_LOGINS,
     }
-    odc.stac.configure_rio(**options, **GDAL_WITHOUT_LOGINS)
+    odc.stac.configure_rio(**options)
     for name, logger in list(logging.root.manager.loggerDict.items()):
         if name.partition(".")[0] in {"rasterio", "odc"} and isinstance(logger, logging.Logger):
             logger.addFilter(_MURMUR)

@@ -17,7 +17,8 @@ from segmentation.core.workspace import keep_settings
 from segmentation.geo.grid import CHIP_PX, CRS, Grid, Windows
 from segmentation.imagery.cache import COVERED, FAILED
 from segmentation.imagery.parallel import as_they_end
-from segmentation.imagery.rasters.description import COLOURS, Reflectance
+from segmentation.imagery.rasters.bands import COLOURS
+from segmentation.imagery.rasters.scales import Reflectance
 from segmentation.imagery.source import Forecast, Prepared
 from segmentation.imagery.stac.bands import Bands, find_bands, listed_reflectance
 from segmentation.imagery.stac.catalogue import Catalogue, retries

@@ -20,7 +20,7 @@ from segmentation.geo.grid import CHIP_PX, HALF_WORLD_M, Grid, Windows, boxes
 from segmentation.imagery.cache import NOT_COVERED
 from segmentation.imagery.files.source import RasterImagery
 from segmentation.imagery.planet.quads import QuadReader
-from segmentation.imagery.rasters.description import Reflectance
+from segmentation.imagery.rasters.scales import Reflectance
 from segmentation.imagery.rasters.warping import ChipCanvas
 from segmentation.imagery.reflectance import PUBLISHED, encode
 from segmentation.windows.record import write_windows

@@ -25,7 +25,7 @@ from pyproj import Transformer
 from segmentation.core.errors import PipelineError
 from segmentation.geo.grid import CHIP_PX, Grid, lonlat_to_mercator
 from segmentation.imagery.cache import FAILED, NOT_COVERED
-from segmentation.imagery.rasters.description import Reflectance
+from segmentation.imagery.rasters.scales import Reflectance
 from segmentation.imagery.source import Prepared
 from segmentation.imagery.stac.catalogue import Catalogue
 from segmentation.imagery.stac.looks import STUDY_SEASON, SceneSelection, Season

@@ -17,7 +17,7 @@ from segmentation.core import cli
 from segmentation.core.errors import PipelineError
 from segmentation.core.journal import RecordFile
 from segmentation.core.workspace import REPOSITORY
-from segmentation.imagery.rasters.description import Reflectance
+from segmentation.imagery.rasters.scales import Reflectance
 from segmentation.imagery.stac.bands import Bands, find_bands, listed_reflectance, no_data, pixel_m
 from segmentation.imagery.stac.composite import Stack, compose
 from segmentation.imagery.stac.looks import STUDY_SEASON, Look, Season, looks_at, season

@@ -12,8 +12,10 @@ from rasterio import Affine
 
 from segmentation.core.errors import PipelineError
 from segmentation.imagery.files.content import Content
-from segmentation.imagery.rasters.description import BRIGHTEST, COLOURS, SAY_THE_SCALE, Raster, colour_called
+from segmentation.imagery.rasters.bands import COLOURS, colour_called
+from segmentation.imagery.rasters.description import Raster
 from segmentation.imagery.rasters.finding import Layout
+from segmentation.imagery.rasters.scales import BRIGHTEST, SAY_THE_SCALE
 from segmentation.imagery.rasters.warping import values_under
 from segmentation.imagery.reflectance import BAND_SCALES
 

@@ -64,7 +64,7 @@ def _lone_mine() -> Mine:
 
 def _shape(rng: np.random.Generator) -> tuple[tuple[Lobe, ...], Lobe | None]:
     main = random_lobe(rng)
-    lobes = (main,)
+    lobes: tuple[Lobe, ...] = (main,)
     if rng.random() < 0.12:
         angle = rng.uniform(0, 2 * np.pi)
         lobes += (random_lobe(rng, 2.1 * np.cos(angle), 2.1 * np.sin(angle), 0.45),)

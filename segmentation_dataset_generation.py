@@ -15,7 +15,7 @@ from segmentation.core.arguments import a_file, a_path
 from segmentation.core.provenance import SYNTHETIC, marked
 from segmentation.core.workspace import Workspace, keep_settings
 from segmentation.geo.grid import Grid
-from segmentation.imagery.cost import YearPlan, announce
+from segmentation.imagery.cost import YearPlan, cost_table
 from segmentation.imagery.mixture import refuse_mixture
 from segmentation.imagery.options import add_options, check_options, open_imagery
 from segmentation.imagery.planet.mosaics import LABEL_YEAR
@@ -156,7 +156,7 @@ def say_plan(options: argparse.Namespace) -> int:
             years.append(YearPlan(year, plan["side_px"].to_numpy(), source.grid.pixel_m, left, forecast))
     if options.label_year in options.years:
         told += cautions.of_labels_to_be(plan, polygons.all)
-    print(announce(polygons, years, options.max_rps, options.bandwidth))
+    print(cost_table(polygons, years, max_rps=options.max_rps, bandwidth_mbit=options.bandwidth))
     warn(told)
     return cli.DONE
 

@@ -17,7 +17,7 @@ from segmentation.core.errors import DamagedFile
 from segmentation.geo.geotiffs import damage
 from segmentation.geo.grid import Grid
 from segmentation.imagery.cache import COVERED, PieceRecord, TileCache
-from segmentation.imagery.stac.store import CompositeReader, CompositeRecord, CompositeStore
+from segmentation.imagery.stac.cache import CompositeCache, CompositeReader, CompositeRecord
 
 CHIP = Affine(4.78, 0, -6e6, 0, -4.78, -2e5)
 
@@ -124,7 +124,7 @@ def test_imagery_of_ours_that_is_damaged_is_doubted_not_removed(tmp_path):
 
 
 def test_a_damaged_composite_is_found_and_made_again(tmp_path, rng):
-    store, square = CompositeStore(tmp_path), (0, 0, 512)
+    store, square = CompositeCache(tmp_path), (0, 0, 512)
     size = store.write(square, rng.random((4, 512, 512), "float32"), Grid(14))
     store.keep(square, CompositeRecord(COVERED, size=size))
     path = tmp_path / "0-0-512.tif"

@@ -228,10 +228,10 @@ def test_a_tile_and_a_composite_that_another_run_has_made_are_not_asked_for(tmp_
 
     pytest.importorskip("pystac_client")
     pytest.importorskip("odc.stac")
+    from segmentation.imagery.stac.cache import CompositeCache, CompositeRecord, SceneRecord
     from segmentation.imagery.stac.maker import CompositeMaker
-    from segmentation.imagery.stac.store import CompositeRecord, CompositeStore, SceneRecord
 
-    mine, other = CompositeStore(tmp_path / "stac"), CompositeStore(tmp_path / "stac")
+    mine, other = CompositeCache(tmp_path / "stac"), CompositeCache(tmp_path / "stac")
     square = (512, 1024, 512)
     size = other.write(square, np.zeros((4, 512, 512), "float32"), Grid(14))
     other.keep_scene("scene", SceneRecord("2019-07-01", 1.0, "POINT (0 0)"))

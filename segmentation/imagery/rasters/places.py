@@ -58,11 +58,12 @@ def on_world_map(outlines: Sequence[shapely.Polygon]) -> tuple[np.ndarray, np.nd
         (m,) int64, position of the outline, and (m,) shapely polygons, EPSG:3857.
     """
     world_m = 2 * HALF_WORLD_M
-    turned = [[translate(outline, turn * world_m) for outline in outlines] for turn in (-1, 0, 1)]
-    copies = np.array(turned, object).T  # a row an outline
+    copies = np.empty((len(outlines), 3), object)
+    for column, turn in enumerate((-1, 0, 1)):
+        copies[:, column] = [translate(outline, turn * world_m) for outline in outlines]
     map_3857 = shapely.box(-HALF_WORLD_M, -HALF_WORLD_M, HALF_WORLD_M, HALF_WORLD_M)
-    position, turn = np.nonzero(shapely.intersects(copies, map_3857))
-    return position, copies[position, turn]
+    position, column = np.nonzero(shapely.intersects(copies, map_3857))
+    return position, copies[position, column]
 
 
 def nearest_level(pixel_3857_m: float) -> int:

@@ -89,13 +89,13 @@ def baseline(item: pystac.Item) -> float | None:
         return None
 
 
-def listed_reflectance(item: pystac.Item, name: str, told: Reflectance | None = None) -> Reflectance:
+def listed_reflectance(item: pystac.Item, name: str, given: Reflectance | None = None) -> Reflectance:
     """How the numbers of a band become reflectance, as the metadata of its scene says.
 
     Args:
         item: the scene.
         name: of the band, see ``Bands``.
-        told: for scenes that do not say it, or say what cannot be meant.
+        given: by the user, for scenes that do not say it, or say what cannot be meant.
 
     Raises:
         PipelineError: neither do they say it nor is it known.
@@ -105,13 +105,13 @@ def listed_reflectance(item: pystac.Item, name: str, told: Reflectance | None = 
     if listed is None and made_by is not None:
         listed = Reflectance(SENTINEL2_SCALE, SENTINEL2_OFFSET if made_by >= SENTINEL2_SHIFTED_SINCE else 0.0)
     if listed is not None and not 0 < listed.scale <= LARGEST_SCALE:
-        if told is None:
+        if given is None:
             raise PipelineError(
                 f"{item.collection_id} lists a scale of {listed.scale:g} for {name} ({item.id}), which no values need; "
                 f"{SAY_THE_SCALE}"
             )
-        listed = told
-    listed = listed or told
+        listed = given
+    listed = listed or given
     if listed is None:
         raise PipelineError(
             f"{item.collection_id} does not say what the numbers of {name} mean; name the reflectance per DN with "

@@ -17,12 +17,12 @@ from segmentation.geo.grid import CHIP_PX, QUAD_PX, Grid, Windows, mercator_to_l
 from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED
 from segmentation.imagery.rasters.scales import BRIGHTEST, SAY_THE_SCALE
 from segmentation.imagery.stac.bands import split_name
+from segmentation.imagery.stac.cache import CompositeCache, CompositeRecord, SceneRecord, Square
 from segmentation.imagery.stac.catalogue import Catalogue
 from segmentation.imagery.stac.composite import compose
 from segmentation.imagery.stac.looks import SceneSelection, bounds_of, cloud_percent, looks_at, seen_at
 from segmentation.imagery.stac.pixels import ScenePixels
 from segmentation.imagery.stac.shared import SharedWork
-from segmentation.imagery.stac.store import CompositeRecord, CompositeStore, SceneRecord, Square
 
 NO_SCENES = "no scenes in the season"
 
@@ -36,7 +36,7 @@ class CompositeMaker:
     Args:
         catalogue: to search.
         pixels: reads the scenes.
-        store: keeps composites and scenes.
+        cache: keeps composites and scenes.
         grid: of the windows.
         selection: which scenes make a composite.
         period: first and last day of the season.
@@ -47,13 +47,13 @@ class CompositeMaker:
         self,
         catalogue: Catalogue,
         pixels: ScenePixels,
-        store: CompositeStore,
+        cache: CompositeCache,
         grid: Grid,
         selection: SceneSelection,
         period: tuple[date, date],
         windows: Windows,
     ):
-        self._catalogue, self._pixels, self._store, self._grid = catalogue, pixels, store, grid
+        self._catalogue, self._pixels, self._cache, self._grid = catalogue, pixels, cache, grid
         self._selection, self._period = selection, period
         self._searches: SharedWork[list[pystac.Item]] = SharedWork()
         self._bounds = dict(zip(squares_of(windows), _bounds_4326(windows, grid), strict=True))
@@ -69,10 +69,10 @@ class CompositeMaker:
         """
         cell = cell_of(square)
         try:
-            with self._store.held(square, self._given_up):
-                if not self._store.is_complete(square):
-                    self._store.keep(square, self._outcome(square, cell))
-                return self._store.record(square)
+            with self._cache.held(square, self._given_up):
+                if not self._cache.is_complete(square):
+                    self._cache.keep(square, self._outcome(square, cell))
+                return self._cache.record(square)
         finally:
             self._count_down(cell)
 
@@ -104,8 +104,8 @@ class CompositeMaker:
         composite = compose(looks, read, self._selection.looks, len(self._pixels.bands.colours), CHIP_PX)
         _require_reflectance(composite.reflectance)
         for scene in composite.scenes:
-            self._store.keep_scene(scene.id, _scene_record(scene))
-        size = self._store.write(square, composite.reflectance, self._grid)
+            self._cache.keep_scene(scene.id, _scene_record(scene))
+        size = self._cache.write(square, composite.reflectance, self._grid)
         return CompositeRecord(COVERED, scenes=[scene.id for scene in composite.scenes], size=size)
 
     def _search(self, cell: Cell) -> list[pystac.Item]:

@@ -74,7 +74,7 @@ def _make(options: argparse.Namespace, workspace: Workspace, stack: ExitStack) -
         workspace.year(options.year).quads,
         level=options.level,
         bands=options.bands,
-        told=options.reflectance_scale,
+        reflectance=options.reflectance_scale,
         sas_url=options.sas_url,
         threads=options.workers,
         tries=options.tries,

@@ -57,15 +57,17 @@ class ScenePixels:
         bands: the assets to read.
         tokens: sign the addresses of assets.
         checked: file that keeps what the dark-pixel check finds.
-        told: how numbers become reflectance in scenes that do not say it.
+        reflectance: how numbers become reflectance in scenes that do not say it.
         tries: how often a request is tried before it has failed for good.
     """
 
-    def __init__(self, bands: Bands, tokens: Tokens, checked: Path, told: Reflectance | None = None, tries: int = 8):
+    def __init__(
+        self, bands: Bands, tokens: Tokens, checked: Path, reflectance: Reflectance | None = None, tries: int = 8
+    ):
         self.bands = bands
         self.offsets = Offsets(RecordFile(checked), self._coarse)
         self._tokens = tokens
-        self._told = told
+        self._given = reflectance
         _configure_gdal(tries)
 
     def reader(self, transform: Affine, chip_pixel_m: float) -> SceneReader:
@@ -105,7 +107,7 @@ class ScenePixels:
             valid &= (dn != 0).any(axis=0)
         reflectance = np.empty_like(dn)
         for band, name in enumerate(self.bands.colours):
-            listed = listed_reflectance(scene, name, self._told)
+            listed = listed_reflectance(scene, name, self._given)
             missing = no_data(scene, name)
             if missing is not None:
                 valid &= dn[band] != missing

@@ -21,11 +21,11 @@ from segmentation.imagery.rasters.bands import COLOURS
 from segmentation.imagery.rasters.scales import Reflectance
 from segmentation.imagery.source import Forecast, Prepared
 from segmentation.imagery.stac.bands import Bands, find_bands, listed_reflectance
+from segmentation.imagery.stac.cache import CompositeCache, CompositeReader, CompositeRecord
 from segmentation.imagery.stac.catalogue import Catalogue, retries
 from segmentation.imagery.stac.looks import SceneSelection
 from segmentation.imagery.stac.maker import CompositeMaker, cell_of, squares_of
 from segmentation.imagery.stac.pixels import ScenePixels
-from segmentation.imagery.stac.store import CompositeReader, CompositeRecord, CompositeStore
 from segmentation.imagery.stac.tokens import Tokens, token_url
 from segmentation.imagery.web.redaction import without_query
 from segmentation.windows.record import Footprint
@@ -52,7 +52,7 @@ class StacImagery:
         cache: folder of the year's imagery.
         level: of the grid.
         bands: assets of red, green, blue and near infrared, if the usual names will not do.
-        told: how numbers become reflectance in scenes that do not say it.
+        reflectance: how numbers become reflectance in scenes that do not say it.
         sas_url: where access tokens come from; None for the Planetary Computer's own, in its catalogue alone.
         threads: windows that are read at the same time.
         tries: how often a request is tried before it has failed for good.
@@ -68,7 +68,7 @@ class StacImagery:
         *,
         level: int | None = None,
         bands: Sequence[str] | None = None,
-        told: Reflectance | None = None,
+        reflectance: Reflectance | None = None,
         sas_url: str | None = None,
         threads: int = 4,
         tries: int = 8,
@@ -79,10 +79,10 @@ class StacImagery:
         self._selection = selection
         self._period = selection.season.of(year)
         self._named = tuple(bands or ())
-        self._told = told
+        self._given = reflectance
         self._tries = tries
         self._tokens = Tokens(sas_url or token_url(catalogue.url, catalogue.collection), retries(tries))
-        self._store = CompositeStore(
+        self._cache = CompositeCache(
             cache / "_".join([re.sub(r"[^\w.-]+", "-", catalogue.collection), *map(str, self._period)])
         )
         self._threads = threads
@@ -105,16 +105,16 @@ class StacImagery:
             "looks": self._selection.looks,
             "max_cloud": f"{self._selection.max_cloud:g}",
             "assets": ",".join(self._named) or "as usual",
-            "reflectance_scale": str(self._told) if self._told else "as listed",
+            "reflectance_scale": str(self._given) if self._given else "as listed",
         }
 
     def forecast(self, windows: Windows, left: np.ndarray | None = None) -> Forecast:
         """What to expect: all bands of as many scenes as a composite takes, uncompressed; requests to the API alone."""
         squares = squares_of(windows)
         unfinished = squares_of(windows.chosen(left))
-        missing = [square for square in unfinished if not self._store.is_complete(square)]
-        complete = [square for square in squares if self._store.is_complete(square)]
-        kept = self._store.sizes(squares)
+        missing = [square for square in unfinished if not self._cache.is_complete(square)]
+        complete = [square for square in squares if self._cache.is_complete(square)]
+        kept = self._cache.sizes(squares)
         bands = len(self._named) or len(COLOURS)
         plane_bytes = CHIP_PX**2 * 2.0
         return Forecast(
@@ -135,14 +135,14 @@ class StacImagery:
         Raises:
             PipelineError: no API answers, it has no such collection, or its scenes do not say what their numbers mean.
         """
-        if not all(self._store.is_complete(square) for square in squares_of(windows)):
+        if not all(self._cache.is_complete(square) for square in squares_of(windows)):
             self._connected()
 
     def _connected(self) -> ScenePixels:
         """What reads the collection's scenes, found out when it is first needed."""
         if self._pixels is None:
             self._pixels = ScenePixels(
-                self._find_bands(), self._tokens, self._store.folder / "offsets.jsonl", self._told, self._tries
+                self._find_bands(), self._tokens, self._cache.folder / "offsets.jsonl", self._given, self._tries
             )
         return self._pixels
 
@@ -157,7 +157,7 @@ class StacImagery:
             raise PipelineError(f"{self._catalogue.collection} at {self._catalogue.url} has no scenes")
         bands = find_bands(scene, self._named)
         for name in bands.colours:
-            listed_reflectance(scene, name, self._told)
+            listed_reflectance(scene, name, self._given)
         if not bands.classes:
             log.warning(
                 "%s has no scene classification (SCL): clouds are not masked, only the least cloudy scenes taken",
@@ -170,13 +170,13 @@ class StacImagery:
 
     def prepare(self, windows: Windows) -> Iterator[Prepared]:
         """Make the missing composites; those at hand come out at once, the others as they are done."""
-        self._store.refresh()  # the year is locked now: what other runs have made before is known
-        path = self._store.folder / "settings.json"
-        keep_settings(path, self.settings(), "the composites", empty=self._store.is_empty())
+        self._cache.refresh()  # the year is locked now: what other runs have made before is known
+        path = self._cache.folder / "settings.json"
+        keep_settings(path, self.settings(), "the composites", empty=self._cache.is_empty())
         missing = []
         for position, square in enumerate(squares_of(windows)):
-            if self._store.is_complete(square):
-                yield Prepared(position, _problem(self._store.record(square)))
+            if self._cache.is_complete(square):
+                yield Prepared(position, _problem(self._cache.record(square)))
             else:
                 missing.append(position)
         if missing:
@@ -184,28 +184,28 @@ class StacImagery:
 
     def reader(self) -> CompositeReader:
         """Reads composites."""
-        return CompositeReader(self._store.folder)
+        return CompositeReader(self._cache.folder)
 
     def release(self, positions: Sequence[int]) -> None:
         """Composites stay: making them takes much longer than cutting them."""
 
     def mark_damaged(self, path: Path) -> None:
         """Have a composite that cannot be read made again."""
-        self._store.mark_damaged(path)
+        self._cache.mark_damaged(path)
 
     def close(self) -> None:
         """Leave the records in order, and say which scenes' metadata the pixels contradict."""
-        self._store.tidy()
+        self._cache.tidy()
         if self._pixels is not None:
             self._pixels.offsets.close()
 
     def footprint(self, windows: Windows) -> Footprint:
         """A piece a scene that gave pixels, by its id."""
-        records = [self._store.get(square) or CompositeRecord(FAILED) for square in squares_of(windows)]
+        records = [self._cache.get(square) or CompositeRecord(FAILED) for square in squares_of(windows)]
         pairs = [(window, name) for window, record in enumerate(records) for name in record.scenes]
         touched = pd.DataFrame(pairs, columns=["window", "name"]).astype({"window": "int64", "name": object})
         names = sorted(set(touched["name"]))
-        scenes = [self._store.scene(name) for name in names]
+        scenes = [self._cache.scene(name) for name in names]
         pieces = gpd.GeoDataFrame(
             {
                 "name": np.array(names, object),
@@ -224,7 +224,7 @@ class StacImagery:
         pixels = self._connected()
         todo = windows.chosen(np.array(missing))
         maker = CompositeMaker(
-            self._catalogue, pixels, self._store, self.grid, self._selection, self._period, windows=todo
+            self._catalogue, pixels, self._cache, self.grid, self._selection, self._period, windows=todo
         )
         jobs = {position: (square,) for position, square in zip(missing, squares_of(todo), strict=True)}
         ended = as_they_end(

@@ -276,12 +276,12 @@ def test_scenes_of_unknown_scale_are_not_made_white_by_a_wrong_one(tmp_path, cap
     middle = tile.outline().centroid
     plan = plan_of(disk(middle.x, middle.y, 20))
     with stac_api(tmp_path / "api", where.items) as url:
-        imagery = source(url, tmp_path / "cache", told=Reflectance(0.5))
+        imagery = source(url, tmp_path / "cache", reflectance=Reflectance(0.5))
         imagery.connect(as_windows(plan))
         assert [item.problem for item in imagery.prepare(as_windows(plan))] == [FAILED]
         assert "is no ground's; say it with --reflectance-scale (0.0001 where" in caplog.text
         # Nothing was made, so that the right one is no mixture.
-        [pixels] = composites(source(url, tmp_path / "cache", told=Reflectance(1e-4)), plan)
+        [pixels] = composites(source(url, tmp_path / "cache", reflectance=Reflectance(1e-4)), plan)
     assert 0.02 < pixels.reflectance[0][pixels.valid].mean() < 0.1
 
 

@@ -47,7 +47,7 @@ class SceneRecord:
     outline: str
 
 
-class CompositeStore(PieceCache[Square, CompositeRecord]):
+class CompositeCache(PieceCache[Square, CompositeRecord]):
     """A folder of composites ``COL-ROW-SIDE.tif`` with ``windows.jsonl`` and ``scenes.jsonl``, see ``PieceCache``."""
 
     def __init__(self, folder: Path):

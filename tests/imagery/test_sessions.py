@@ -110,7 +110,7 @@ def test_a_login_for_other_servers_reaches_neither_api_nor_storage(api, storage,
 def test_a_login_for_other_servers_reaches_neither_mirror_nor_catalogue_nor_tokens(api, netrc, tmp_path):
     catalogue = pytest.importorskip("segmentation.imagery.stac.catalogue")
     with pytest.raises(PipelineError):
-        catalogue.Catalogue(api.url, "sentinel-2-l2a", 1000, 1).connect()
+        catalogue.Catalogue(api.url, "sentinel-2-l2a", max_rps=1000, tries=1).connect()
     with pytest.raises(PipelineError, match="no access token"):
         Tokens(f"{api.url}/token", Retry(0)).sign(f"{api.url}/file")
     imagery = Sentinel2Imagery(2021, "Q3", tmp_path, api.url, max_rps=1000, tries=1)

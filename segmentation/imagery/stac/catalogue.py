@@ -63,7 +63,7 @@ class Catalogue:
         tries: how often a request is tried before it has failed for good.
     """
 
-    def __init__(self, url: str, collection: str, max_rps: float = 5.0, tries: int = 8):
+    def __init__(self, url: str, collection: str, *, max_rps: float = 5.0, tries: int = 8):
         self.url, self.collection = url.rstrip("/"), collection
         self._limit = RateLimit(max_rps)
         self._io = StacApiIO(request_modifier=self._wait, timeout=TIMEOUT_S)

@@ -101,7 +101,9 @@ class CompositeMaker:
         # Web Mercator stretches by the cosine of the latitude.
         ground_m = factor * self._grid.pixel_m * np.cos(np.radians(bounds[[1, 3]].mean()))
         read = self._pixels.reader(self._grid.window_transform(col, row, factor), float(ground_m))
-        composite = compose(looks, read, self._selection.looks, len(self._pixels.bands.colours), CHIP_PX)
+        composite = compose(
+            looks, read, depth=self._selection.looks, bands=len(self._pixels.bands.colours), side_px=CHIP_PX
+        )
         _require_reflectance(composite.reflectance)
         for scene in composite.scenes:
             self._cache.keep_scene(scene.id, _scene_record(scene))

@@ -68,7 +68,7 @@ def _make(options: argparse.Namespace, workspace: Workspace, stack: ExitStack) -
             f"--imagery {STAC} needs {error.name}, which is missing: pip install -r requirements-stac.txt"
         ) from None
     return StacImagery(
-        Catalogue(url, collection, options.max_rps, options.tries),
+        Catalogue(url, collection, max_rps=options.max_rps, tries=options.tries),
         options.year,
         SceneSelection(options.season, options.looks, options.max_cloud),
         workspace.year(options.year).quads,

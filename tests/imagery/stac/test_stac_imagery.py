@@ -103,7 +103,9 @@ def plan_of(*shapes):
 
 def source(url, folder, season=STUDY_SEASON, looks=3, **options):
     options = {"threads": 2, "tries": 3, "quiet": True} | options
-    return StacImagery(Catalogue(url, COLLECTION, 1000, 3), 2019, SceneSelection(season, looks), folder, **options)
+    return StacImagery(
+        Catalogue(url, COLLECTION, max_rps=1000, tries=3), 2019, SceneSelection(season, looks), folder, **options
+    )
 
 
 def composites(imagery, plan):
@@ -228,7 +230,7 @@ def test_a_season_has_its_first_and_its_last_day_and_no_other(tmp_path):
     scenes = [Scene(day, time=time) for day, time in inside + outside]
     where = Place(tmp_path / "files", [tile], MINE, scenes)
     with stac_api(tmp_path / "api", where.items) as url:
-        catalogue = Catalogue(url, COLLECTION, 1000)
+        catalogue = Catalogue(url, COLLECTION, max_rps=1000)
         catalogue.connect()
         found = catalogue.scenes(np.array([25.3, -10.8, 25.4, -10.6]), *STUDY_SEASON.of(2019))
     assert [item.id for item in found] == [scene.name for scene in scenes[:2]]
@@ -237,7 +239,7 @@ def test_a_season_has_its_first_and_its_last_day_and_no_other(tmp_path):
 def test_more_scenes_than_a_page_holds_are_found(place, tmp_path):
     many = [place.items[0] | {"id": f"{number:03d}"} for number in range(230)]
     with stac_api(tmp_path, many) as url:
-        catalogue = Catalogue(url, COLLECTION, 1000)
+        catalogue = Catalogue(url, COLLECTION, max_rps=1000)
         catalogue.connect()
         assert len(catalogue.scenes(np.array([25.3, -10.8, 25.4, -10.6]), *STUDY_SEASON.of(2019))) == 230
 
@@ -326,7 +328,9 @@ def test_what_is_no_stac_api_is_said_at_once(place, api, tmp_path):
         source("http://127.0.0.1:9", tmp_path, tries=1).connect(windows)
     with pytest.raises(PipelineError, match="no STAC API answers at"):
         source(place.storage.url, tmp_path).connect(windows)
-    imagery = StacImagery(Catalogue(api, "landsat-9", 1000, 1), 2019, SceneSelection(STUDY_SEASON), tmp_path)
+    imagery = StacImagery(
+        Catalogue(api, "landsat-9", max_rps=1000, tries=1), 2019, SceneSelection(STUDY_SEASON), tmp_path
+    )
     with pytest.raises(PipelineError, match=f"no collection 'landsat-9' at {api}; it has {COLLECTION}"):
         imagery.connect(windows)
 

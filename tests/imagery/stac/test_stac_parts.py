@@ -266,7 +266,7 @@ def test_the_median_is_that_of_every_pixels_own_values(rng):
     depth, side = 5, 16
     values = rng.random((8, 3, side, side)).astype("float32")
     clear = rng.random((8, side, side)) < 0.5
-    stack = Stack(depth, 3, side)
+    stack = Stack(depth=depth, bands=3, side_px=side)
     for one, seen in zip(values, clear, strict=True):
         stack.put(one, seen & stack.wanted)
     first = clear & (np.cumsum(clear, axis=0) <= depth)
@@ -445,7 +445,7 @@ def test_an_answer_of_another_shape_than_a_catalogues_is_one_line(answer, monkey
     pytest.importorskip("pystac_client")
     from segmentation.imagery.stac.catalogue import Catalogue
 
-    catalogue = Catalogue("http://127.0.0.1:9", "sentinel-2-l2a", 1000, 1)
+    catalogue = Catalogue("http://127.0.0.1:9", "sentinel-2-l2a", max_rps=1000, tries=1)
     monkeypatch.setattr(catalogue._io, "request", lambda *_, **__: answer)
     with pytest.raises(PipelineError, match="no STAC API answers at http://127.0.0.1:9") as told:
         catalogue.connect()

@@ -1,5 +1,7 @@
 """HTTP clients on a machine whose environment has a proxy, certificates, and logins for other servers."""
 
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -7,6 +9,7 @@ import pytest
 from urllib3 import Retry
 
 from segmentation.core.errors import PipelineError
+from segmentation.core.workspace import REPOSITORY
 from segmentation.imagery.planet.client import PlanetClient
 from segmentation.imagery.sentinel2.source import Sentinel2Imagery
 from segmentation.imagery.stac.tokens import Tokens
@@ -130,6 +133,29 @@ def test_a_login_written_into_an_address_is_used_and_never_said(api, tmp_path, m
     assert "secret" not in str(told.value) and "127.0.0.1:9" in str(told.value)
     assert without_login(f"at {address}/x, and a@b.org") == f"at {api.url}/x, and a@b.org"
     assert without_query(f"{address}/x?token=1") == f"{api.url}/x?..."
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        ("api.example.org", True),
+        ("tiles.example.org", True),
+        ("example.org", False),
+        ("api.example.org:8443", False),
+        ("notexample.org", False),
+        ("example.org.evil.net", False),
+    ],
+)
+def test_a_key_is_for_its_server_and_the_hosts_of_its_domain_alone(host, own):
+    server = Server("api.example.org", domain="example.org", key=KEY)
+    assert server.is_own(host) is own
+    assert Server("api.example.org", key=KEY).is_own(host) is (host == "api.example.org")
+    assert KEY not in repr(server)
+
+
+def test_what_a_source_of_imagery_is_can_be_known_without_the_http_stack():
+    program = "import sys, segmentation.imagery.source; sys.exit('requests' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False, cwd=REPOSITORY).returncode == 0
 
 
 def test_no_proxy_stands_between_us_and_this_machine(api, storage, proxy, tmp_path):

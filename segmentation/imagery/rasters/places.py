@@ -62,8 +62,8 @@ def on_world_map(outlines: Sequence[shapely.Polygon]) -> tuple[np.ndarray, np.nd
     for column, turn in enumerate((-1, 0, 1)):
         copies[:, column] = [translate(outline, turn * world_m) for outline in outlines]
     map_3857 = shapely.box(-HALF_WORLD_M, -HALF_WORLD_M, HALF_WORLD_M, HALF_WORLD_M)
-    position, column = np.nonzero(shapely.intersects(copies, map_3857))
-    return position, copies[position, column]
+    position, turned = np.nonzero(shapely.intersects(copies, map_3857))
+    return position, copies[position, turned]
 
 
 def nearest_level(pixel_3857_m: float) -> int:

@@ -254,6 +254,13 @@ def test_a_window_without_scenes_is_not_observed_and_not_asked_for_again(place, 
     assert place.storage.asked == []
 
 
+def test_a_source_that_nobody_has_connected_finds_out_what_it_needs_by_itself(api, tmp_path):
+    sea = as_windows(plan_of(disk(LON + 3, LAT, 20)))
+    imagery = source(api, tmp_path)
+    assert list(imagery.prepare(sea)) == [Prepared(0, NOT_COVERED)]
+    imagery.close()
+
+
 def test_faults_of_the_storage_are_survived(place, api, tmp_path):
     place.storage.faults += [503, "reset", None, 429, None, None, 503, "reset"]
     [pixels] = composites(source(api, tmp_path, Season("01-01", "01-31"), tries=5), plan_of(MINE))

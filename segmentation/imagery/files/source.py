@@ -17,7 +17,7 @@ from segmentation.core.errors import PipelineError
 from segmentation.core.progress import progress
 from segmentation.geo.grid import CHIP_PX, CRS, Grid, Windows, boxes, mercator_to_lonlat
 from segmentation.imagery.cache import COVERED, NOT_COVERED
-from segmentation.imagery.files.content import Content, examine
+from segmentation.imagery.files.content import Content, by_time_of_change, examine
 from segmentation.imagery.files.plausibility import (
     larger_shares,
     require_reflectance,
@@ -136,7 +136,7 @@ class RasterImagery:
         digest = hashlib.sha256("\n".join(content.fingerprint for content in self._contents).encode())
         now = f"{len(self._rasters)}, {digest.hexdigest()[:16]}"
         before = str(self._kept.get("files"))
-        earlier_kind = f"{len(self._rasters)}, {_by_time_of_change(self._rasters)}"
+        earlier_kind = f"{len(self._rasters)}, {by_time_of_change(self._rasters)}"
         return before if before in {now, earlier_kind} else now
 
     @property
@@ -243,13 +243,3 @@ def _extent(bounds_3857: np.ndarray) -> str:
     west, south = mercator_to_lonlat(bounds_3857[:, 0].min(), bounds_3857[:, 1].min())
     east, north = mercator_to_lonlat(bounds_3857[:, 2].max(), bounds_3857[:, 3].max())
     return f"from {west:.2f}, {south:.2f} to {east:.2f}, {north:.2f} degrees"
-
-
-def _by_time_of_change(rasters: Sequence[Raster]) -> str:
-    """The fingerprint that earlier versions kept: of the files' names, sizes and times of change."""
-    digest = hashlib.sha256()
-    for raster in rasters:
-        known = raster.path.stat()
-        read = raster.bands, raster.scales, raster.offsets
-        digest.update(f"{raster.path.name} {known.st_size} {known.st_mtime_ns} {read}\n".encode())
-    return digest.hexdigest()[:16]

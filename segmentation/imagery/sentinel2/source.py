@@ -20,10 +20,11 @@ from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, PieceRecord
 from segmentation.imagery.parallel import as_they_end
 from segmentation.imagery.rasters.bands import COLOURS
 from segmentation.imagery.rasters.places import on_world_map, outline_of
-from segmentation.imagery.sentinel2.fetch import BANDS, TileFetcher
+from segmentation.imagery.sentinel2.estimates import UNIT, forecast_tiles
+from segmentation.imagery.sentinel2.fetch import TileFetcher
 from segmentation.imagery.sentinel2.needed import NeededTiles
 from segmentation.imagery.sentinel2.reader import TileReader
-from segmentation.imagery.sentinel2.tiles import TILE_BLOCK_PX, TILE_BLOCKS_ACROSS, TILE_PX, tile
+from segmentation.imagery.sentinel2.tiles import TILE_PX, tile
 from segmentation.imagery.source import Forecast, Prepared
 from segmentation.imagery.web.client import Server, Web
 from segmentation.imagery.web.redaction import without_login
@@ -37,11 +38,6 @@ QUARTERS = ("Q1", "Q2", "Q3", "Q4")
 LEVEL = 14
 UNKNOWN = "unknown"
 
-_UNIT = "tile"
-# Of the mirror's files; their blocks have 1,024 pixels a side and take 1.15 MB on average (113,088 files of 2024 Q2
-# take 16.65 TB, of which the overviews are a quarter).
-_REMOTE_BLOCK_PX = 1024
-_TYPICAL_BLOCK_BYTES = 1.15e6
 # Tiles that may be missing in a row before it looks as if the address were wrong.
 _MISSING_AT_FIRST = 25
 
@@ -113,35 +109,7 @@ class Sentinel2Imagery:
 
     def forecast(self, windows: Windows, left: np.ndarray | None = None) -> Forecast:
         """What fetching would take, by the typical size of the mirror's blocks; a tile's blocks that are there stay."""
-        needed = self._needed(windows)
-        users = needed.windows_by_tile()
-        unfinished = set(range(len(windows)) if left is None else np.flatnonzero(left).tolist())
-        sizes = {name: self._cache.size_of(name) for name in users}
-        to_fetch: dict[str, list[int]] = {}
-        for name, positions in users.items():
-            blocks = needed.blocks(name, [window for window in positions if window in unfinished])
-            if blocks and not self._cache.is_complete(name, blocks):
-                there = self._cache.blocks_on_disk(name) or ()
-                to_fetch[name] = sorted(set(blocks) - set(there))
-        ours = sum(len(blocks) for blocks in to_fetch.values())
-        remote = [_remote_blocks(blocks) for blocks in to_fetch.values()]
-        band_reads = sum(len(blocks) for blocks in remote)
-        # Of each band of a tile its directory, and the blocks of a row together.
-        requests_a_band = sum(1 + len(np.unique(blocks[:, 0])) for blocks in remote)
-        covered = sum(1 for name in users if sizes[name] and name not in to_fetch)
-        not_covered = sum(1 for name in users if self._cache.is_not_covered(name))
-        pieces = max(len(to_fetch), 1)
-        return Forecast(
-            unit=_UNIT,
-            pieces=len(users),
-            covered=covered,
-            not_covered=not_covered,
-            requests=len(BANDS) * requests_a_band,
-            piece_bytes=len(BANDS) * _TYPICAL_BLOCK_BYTES * band_reads / pieces,
-            kept_bytes=len(BANDS) * _TYPICAL_BLOCK_BYTES * (TILE_BLOCK_PX / _REMOTE_BLOCK_PX) ** 2 * ours / pieces,
-            on_disk_bytes=float(sum(sizes.values())),
-            spared=len(users) - covered - not_covered - len(to_fetch),
-        )
+        return forecast_tiles(self._needed(windows), self._cache, unfinished=left)
 
     def connect(self, windows: Windows) -> None:
         """See that there are tiles at the address, unless that is known.
@@ -224,7 +192,7 @@ class Sentinel2Imagery:
             geometry=[_outline(name) for name in names],
             crs=CRS,
         )
-        return Footprint(_UNIT, pieces, touched)
+        return Footprint(UNIT, pieces, touched)
 
     def _needed(self, windows: Windows) -> NeededTiles:
         return NeededTiles(windows, self.grid, self._cache)
@@ -237,7 +205,7 @@ class Sentinel2Imagery:
         fetcher = self._fetcher()
         jobs = {name: (name, numbers) for name, numbers in blocks.items()}
         return as_they_end(
-            fetcher.fetch, jobs, give_up=fetcher.give_up, threads=self._threads, unit=_UNIT, quiet=self._quiet
+            fetcher.fetch, jobs, give_up=fetcher.give_up, threads=self._threads, unit=UNIT, quiet=self._quiet
         )
 
 
@@ -246,12 +214,6 @@ def _problem(names: Sequence[str | None], failed: set[str]) -> str | None:
     if failed.intersection(name for name in names if name):
         return FAILED
     return None if any(names) else NOT_COVERED
-
-
-def _remote_blocks(blocks: Sequence[int]) -> np.ndarray:
-    """Row and column of the mirror's blocks under ours, (n, 2) int64."""
-    ours = np.stack(np.divmod(np.array(blocks, "int64"), TILE_BLOCKS_ACROSS), axis=-1)
-    return np.unique(ours * TILE_BLOCK_PX // _REMOTE_BLOCK_PX, axis=0)
 
 
 def _outline(name: str) -> shapely.Geometry:

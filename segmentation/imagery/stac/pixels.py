@@ -139,7 +139,7 @@ class ScenePixels:
             if not signed:
                 raise _lost(scene, error) from None
         # GDAL does not always say that the storage refused; the token may have ended, so another one gets a try.
-        self._tokens.refused(signed)
+        self._tokens.forget_refused(signed)
         try:
             return load()
         except _FAILURES as error:
@@ -199,10 +199,10 @@ def _configure_gdal(tries: int) -> None:
     odc.stac.configure_rio(**options)
     for name, logger in list(logging.root.manager.loggerDict.items()):
         if name.partition(".")[0] in {"rasterio", "odc"} and isinstance(logger, logging.Logger):
-            logger.addFilter(_MURMUR)
+            logger.addFilter(_LIBRARY_MESSAGES)
 
 
-class _Murmur(logging.Filter):
+class _LibraryMessages(logging.Filter):
     """Passes on what libraries log, softly and without the queries of addresses: they hold tokens."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -210,4 +210,4 @@ class _Murmur(logging.Filter):
         return False
 
 
-_MURMUR = _Murmur()
+_LIBRARY_MESSAGES = _LibraryMessages()

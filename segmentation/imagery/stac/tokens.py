@@ -71,7 +71,7 @@ class Tokens:
                 self._renew(self._url)
             return f"{href}{'&' if parts.query else '?'}{self._token}"
 
-    def refused(self, addresses: Iterable[str]) -> None:
+    def forget_refused(self, addresses: Iterable[str]) -> None:
         """Forget the token of signed addresses, if it is still the current one: the storage did not take it."""
         with self._lock:
             if self._token and any(address.endswith(self._token) for address in addresses):

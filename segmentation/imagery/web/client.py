@@ -74,6 +74,21 @@ class Server:
         return host == self.host or (self.domain is not None and host.endswith(f".{self.domain}"))
 
 
+@dataclass(frozen=True)
+class Part:
+    """Some bytes of a remote file.
+
+    Attributes:
+        content: the bytes.
+        file_bytes: size of the whole file.
+        address: where the file's link leads to now.
+    """
+
+    content: bytes
+    file_bytes: int
+    address: str
+
+
 class Web:
     """A client of one server and of the storages that it leads to, safe to use from several threads.
 
@@ -152,7 +167,7 @@ class Web:
 
         return retrying(f"download of {target.stem}", attempt, self._tries)
 
-    def part(self, link: str, start: int, length: int, address: str | None = None) -> tuple[bytes, int, str]:
+    def part(self, link: str, start: int, length: int, address: str | None = None) -> Part:
         """Some bytes of a file.
 
         Args:
@@ -160,9 +175,6 @@ class Web:
             start: first byte.
             length: number of bytes; fewer come at the file's end.
             address: where the link led to before; it is asked of the link again once this one has expired.
-
-        Returns:
-            The bytes, the size of the whole file, and where the link leads to now.
 
         Raises:
             NoRanges: the server sends whole files only.
@@ -173,7 +185,7 @@ class Web:
         # Whatever goes wrong with the remembered address, the next tries begin with the link.
         addresses = [] if address is None else [address]
 
-        def attempt() -> tuple[bytes, int, str]:
+        def attempt() -> Part:
             asked = addresses.pop() if addresses else link
             span = f"bytes={start}-{start + length - 1}"
             with self._send(asked, _EXPIRED, stream=True, headers={"Range": span}) as response:
@@ -183,9 +195,9 @@ class Web:
                     raise self._not_given(response, by_storage=signed)
                 if response.status_code != 206:
                     raise NoRanges(f"{host_of(response.url)} sends whole files only")
-                content, size = read_part(response, start)
+                content, file_bytes = read_part(response, start)
                 self.traffic.add(received_bytes=len(content))
-                return content, size, response.url
+                return Part(content, file_bytes, response.url)
 
         return retrying(f"part of {urlsplit(link).path}", attempt, self._tries)
 

@@ -35,8 +35,10 @@ class RemoteFile:
     def __init__(self, web: Web, link: str):
         self._web, self._link = web, link
         self.failure: PipelineError | None = None
-        head, self.size, self._address = web.part(link, 0, _LEAST_BYTES)
-        self._parts = {0: head}
+        head = web.part(link, 0, _LEAST_BYTES)
+        self.size, self._address = head.file_bytes, head.address
+        # By their first byte.
+        self._parts = {0: head.content}
 
     def between(self, start: int, end: int) -> bytes:
         """The bytes from ``start`` up to ``end``; none after a failure."""
@@ -45,13 +47,14 @@ class RemoteFile:
                 return part[start - first : end - first]
         length = min(max(end - start, _LEAST_BYTES), self.size - start)
         try:
-            part, _, self._address = self._web.part(self._link, start, length, self._address)
+            fetched = self._web.part(self._link, start, length, self._address)
         except PipelineError as error:
             # GDAL calls this from C, where an exception would be lost: it sees a short read, the caller the reason.
             self.failure = error
             return b""
-        self._parts[start] = part
-        return part[: end - start]
+        self._address = fetched.address
+        self._parts[start] = fetched.content
+        return fetched.content[: end - start]
 
     def fetch(self, spans: Sequence[tuple[int, int]]) -> None:
         """Read spans (first byte, end) of the file ahead, those that nearly follow each other in one request.

@@ -7,13 +7,16 @@ cloudless mosaics (``sentinel2``), scenes of a STAC API (``stac``) or the user's
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from segmentation.core.workspace import Workspace
 from segmentation.geo.grid import Grid, Windows
 from segmentation.imagery.web.traffic import Traffic
 from segmentation.windows.record import Footprint
@@ -130,6 +133,21 @@ class ImagerySource(Protocol):
     @property
     def traffic(self) -> Traffic | None:
         """What has gone over the wire so far; None for a source without one."""
+
+
+@dataclass(frozen=True)
+class OfferedSource:
+    """A source of imagery as a command offers it.
+
+    Attributes:
+        title: of its options in the help.
+        add_options: adds its own options to a group of a parser and returns them.
+        make: makes it from the command line; what has to end with the run goes onto the stack.
+    """
+
+    title: str
+    add_options: Callable[[argparse._ArgumentGroup], list[argparse.Action]]
+    make: Callable[[argparse.Namespace, Workspace, ExitStack], ImagerySource]
 
 
 @dataclass(frozen=True)

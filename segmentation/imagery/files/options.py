@@ -8,9 +8,9 @@ from pathlib import Path
 
 from segmentation.core.workspace import Workspace, read_json
 from segmentation.imagery.files.source import RasterImagery
-from segmentation.imagery.offered import OfferedSource
 from segmentation.imagery.rasters.bands import COLOURS
 from segmentation.imagery.rasters.scales import LARGEST_SCALE, Reflectance
+from segmentation.imagery.source import OfferedSource
 
 
 def _add_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:

@@ -12,11 +12,11 @@ from segmentation.core.workspace import Workspace, read_json
 from segmentation.demo.planet.standin import DEMO_KEY, standin
 from segmentation.demo.polygons import write_demo_polygons
 from segmentation.geo.grid import Grid
-from segmentation.imagery.offered import OfferedSource
 from segmentation.imagery.planet.client import API_URL, PlanetClient
 from segmentation.imagery.planet.key import find_api_key
 from segmentation.imagery.planet.mosaics import candidate_mosaics, default_mosaic
 from segmentation.imagery.planet.source import WHOLE_QUADS, WINDOWS_ONLY, PlanetImagery
+from segmentation.imagery.source import OfferedSource
 
 
 def _add_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:

@@ -15,7 +15,6 @@ import pandas as pd
 from segmentation.core.provenance import INVENTED, SYNTHETIC
 from segmentation.geo.grid import CRS, Grid, Windows, boxes, quad_name
 from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, PieceRecord, Quad, QuadCache
-from segmentation.imagery.parallel import as_they_end
 from segmentation.imagery.planet.client import Mosaic, PlanetClient
 from segmentation.imagery.planet.clouds import ChosenMosaic, CloudScores
 from segmentation.imagery.planet.estimates import mean_block_bytes, mean_blocks_to_fetch, requests_for
@@ -23,6 +22,7 @@ from segmentation.imagery.planet.fetch import QuadFetcher
 from segmentation.imagery.planet.quads import QuadReader
 from segmentation.imagery.planet.uses import QuadUses, quads_of_each
 from segmentation.imagery.source import Forecast, Prepared
+from segmentation.imagery.web.parallel import as_they_end
 from segmentation.imagery.web.traffic import Traffic
 from segmentation.windows.record import Footprint, quads_by_window
 

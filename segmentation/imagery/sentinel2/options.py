@@ -6,8 +6,8 @@ import argparse
 from contextlib import ExitStack
 
 from segmentation.core.workspace import Workspace
-from segmentation.imagery.offered import OfferedSource
 from segmentation.imagery.sentinel2.source import LEVEL, MIRROR_URL, QUARTERS, Sentinel2Imagery
+from segmentation.imagery.source import OfferedSource
 
 
 def _add_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:

@@ -17,7 +17,6 @@ import shapely
 from segmentation.core.errors import PipelineError
 from segmentation.geo.grid import CRS, HALF_WORLD_M, Grid, Windows
 from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, PieceRecord, TileCache
-from segmentation.imagery.parallel import as_they_end
 from segmentation.imagery.rasters.bands import COLOURS
 from segmentation.imagery.rasters.places import on_world_map, outline_of
 from segmentation.imagery.sentinel2.estimates import UNIT, forecast_tiles
@@ -27,6 +26,7 @@ from segmentation.imagery.sentinel2.reader import TileReader
 from segmentation.imagery.sentinel2.tiles import TILE_PX, tile
 from segmentation.imagery.source import Forecast, Prepared
 from segmentation.imagery.web.client import Server, Web
+from segmentation.imagery.web.parallel import as_they_end
 from segmentation.imagery.web.redaction import without_login
 from segmentation.imagery.web.sessions import host_of
 from segmentation.imagery.web.traffic import Traffic

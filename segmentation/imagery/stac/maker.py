@@ -22,7 +22,7 @@ from segmentation.imagery.stac.catalogue import Catalogue
 from segmentation.imagery.stac.composite import compose
 from segmentation.imagery.stac.looks import SceneSelection, bounds_of, cloud_percent, looks_at, seen_at
 from segmentation.imagery.stac.pixels import ScenePixels
-from segmentation.imagery.stac.shared import SharedWork
+from segmentation.imagery.web.parallel import SharedWork
 
 NO_SCENES = "no scenes in the season"
 

@@ -16,7 +16,7 @@ import pystac
 from segmentation.core.journal import RecordFile
 from segmentation.imagery.rasters.scales import Reflectance
 from segmentation.imagery.stac.bands import SENTINEL2_OFFSET, SENTINEL2_SHIFTED_SINCE, baseline, is_sentinel2
-from segmentation.imagery.stac.shared import SharedWork
+from segmentation.imagery.web.parallel import SharedWork
 
 # A scene of 110 x 110 km has at least this share of water, shade or dense forest.
 _DARK_PERCENT = 1

@@ -11,8 +11,7 @@ from contextlib import ExitStack
 from segmentation.core import cli
 from segmentation.core.errors import PipelineError
 from segmentation.core.workspace import Workspace
-from segmentation.imagery.offered import OfferedSource
-from segmentation.imagery.source import ImagerySource
+from segmentation.imagery.source import ImagerySource, OfferedSource
 from segmentation.imagery.stac.looks import STUDY_SEASON, SceneSelection, season
 
 # How --imagery names a collection: stac:URL#COLLECTION.

@@ -16,7 +16,6 @@ from segmentation.core.errors import PipelineError
 from segmentation.core.workspace import keep_settings
 from segmentation.geo.grid import CHIP_PX, CRS, Grid, Windows
 from segmentation.imagery.cache import COVERED, FAILED
-from segmentation.imagery.parallel import as_they_end
 from segmentation.imagery.rasters.bands import COLOURS
 from segmentation.imagery.rasters.scales import Reflectance
 from segmentation.imagery.source import Forecast, Prepared
@@ -27,6 +26,7 @@ from segmentation.imagery.stac.looks import SceneSelection
 from segmentation.imagery.stac.maker import CompositeMaker, cell_of, squares_of
 from segmentation.imagery.stac.pixels import ScenePixels
 from segmentation.imagery.stac.tokens import Tokens, token_url
+from segmentation.imagery.web.parallel import as_they_end
 from segmentation.imagery.web.redaction import without_query
 from segmentation.windows.record import Footprint
 

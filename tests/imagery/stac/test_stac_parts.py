@@ -24,8 +24,8 @@ from segmentation.imagery.stac.looks import STUDY_SEASON, Look, Season, looks_at
 from segmentation.imagery.stac.offsets import Offsets
 from segmentation.imagery.stac.pixels import ScenePixels
 from segmentation.imagery.stac.scenes import read_scenes
-from segmentation.imagery.stac.shared import SharedWork
 from segmentation.imagery.stac.tokens import Tokens, token_url
+from segmentation.imagery.web.parallel import SharedWork
 from segmentation.imagery.web.redaction import without_query
 
 EARTH_SEARCH = ("red", "green", "blue", "nir", "scl", "thumbnail")

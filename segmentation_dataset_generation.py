@@ -15,8 +15,9 @@ from segmentation.core.arguments import a_file, a_path
 from segmentation.core.provenance import SYNTHETIC, marked
 from segmentation.core.workspace import Workspace, keep_settings
 from segmentation.geo.grid import Grid
-from segmentation.imagery.cost import YearPlan, announce
-from segmentation.imagery.options import add_options, check_options, open_imagery, refuse_mixture
+from segmentation.imagery.cost import YearPlan, cost_table
+from segmentation.imagery.mixture import refuse_mixture
+from segmentation.imagery.options import add_options, check_options, open_imagery
 from segmentation.imagery.reflectance import PUBLISHED, STRETCH
 from segmentation.polygons.literature import LABEL_YEAR, LiteraturePolygons, read_polygons
 from segmentation.windows import cautions
@@ -93,7 +94,7 @@ def arguments() -> argparse.Namespace:
 def main(options: argparse.Namespace) -> int:
     """Polygons to windows, windows to imagery, imagery to chips and masks."""
     if options.plan:
-        return announce_years(options)
+        return say_costs(options)
     workspace = cli.workspace(options)
     folder = workspace.year(options.year)
     with open_imagery(options, workspace) as source:
@@ -153,7 +154,7 @@ def cut_as(options: argparse.Namespace) -> dict[str, str]:
     }
 
 
-def announce_years(options: argparse.Namespace) -> int:
+def say_costs(options: argparse.Namespace) -> int:
     """Say what the years would take, and fetch nothing."""
     workspace = cli.workspace(options)
     planned = None
@@ -167,7 +168,7 @@ def announce_years(options: argparse.Namespace) -> int:
             left = uncut(plan, workspace.year(year), masks=year == options.label_year)
             forecast = source.forecast(as_windows(plan), left)
             years.append(YearPlan(year, plan["side_px"].to_numpy(), source.grid.pixel_m, left, forecast))
-    print(announce(polygons, years, options.max_rps, options.bandwidth))
+    print(cost_table(polygons, years, max_rps=options.max_rps, bandwidth_mbit=options.bandwidth))
     warn(cautions.of_plan(plan, source.grid))
     warn(cautions.of_polygons(polygons.all))
     if options.label_year in options.years:

@@ -32,7 +32,7 @@ from segmentation.demo.landscape.render import render_quad
 from segmentation.demo.planet.quads import write_quad
 from segmentation.geo.geotiffs import block_extents
 from segmentation.geo.grid import CRS, QUAD_PX, Grid
-from segmentation.imagery.cache import COVERED, QuadCache, QuadRecord
+from segmentation.imagery.cache import COVERED, PieceRecord, QuadCache
 from segmentation.imagery.planet.source import PlanetImagery
 from segmentation.windows.plan import as_windows, plan_windows
 from segmentation.windows.record import quads_by_window
@@ -48,7 +48,7 @@ def prepare_quads(workspace: Workspace, side: int) -> QuadCache:
     cache = QuadCache(workspace.year(2019).quads / MOSAIC)
     for quad in ((x, y) for x in range(X, X + side) for y in range(Y, Y + side)):
         write_quad(cache.path(quad), GRID, *quad, render_quad(GRID, *quad, 2019))
-        cache.keep(quad, QuadRecord(MOSAIC, COVERED, size=cache.path(quad).stat().st_size))
+        cache.keep(quad, PieceRecord(MOSAIC, COVERED, size=cache.path(quad).stat().st_size))
     return cache
 
 

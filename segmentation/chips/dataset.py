@@ -143,7 +143,7 @@ def _cut_damaged_anew(
         return outcomes
     for path, damage in damage_at.items():
         log.warning("%s is damaged (%s) and made anew", path, damage.reason)
-        source.doubt(path)
+        source.mark_damaged(path)
     whole = [outcome for outcome in outcomes if outcome.damage is None]
     damaged = plan[~_is_among(plan, whole)]
     source.connect(as_windows(damaged))

@@ -22,7 +22,7 @@ HALF_WORLD_M = 20037508.34
 QUAD_PX = 4096
 CHIP_PX = 512
 # Side of a quad's blocks, the internal tiles of its GeoTIFF.
-BLOCK_PX = 512
+QUAD_BLOCK_PX = 512
 CRS = "EPSG:3857"
 # A raster lies where it should if its corners are no farther off. Web Mercator's half-width is written down with two
 # constants (see above) whose grids differ by up to 2.8 mm, and writers round: neither moves a pixel.
@@ -128,8 +128,8 @@ class Grid:
             Three (m,) int64 arrays: the quad's x, the quad's y (from the south) and the block's number in the quad,
             row by row from the north-west.
         """
-        _, col, row = squares_of(windows, BLOCK_PX)
-        across = QUAD_PX // BLOCK_PX
+        _, col, row = squares_of(windows, QUAD_BLOCK_PX)
+        across = QUAD_PX // QUAD_BLOCK_PX
         number = row % across * across + col % across
         blocks = np.unique(np.column_stack([col // across, self.n_quads - 1 - row // across, number]), axis=0)
         return blocks[:, 0], blocks[:, 1], blocks[:, 2]

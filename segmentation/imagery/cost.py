@@ -37,7 +37,9 @@ class YearPlan:
     forecast: Forecast
 
 
-def announce(polygons: LiteraturePolygons, plans: Sequence[YearPlan], max_rps: float, bandwidth_mbit: float) -> str:
+def cost_table(
+    polygons: LiteraturePolygons, plans: Sequence[YearPlan], *, max_rps: float, bandwidth_mbit: float
+) -> str:
     """A table of what fetching some years would take; ready to print.
 
     Args:
@@ -46,30 +48,50 @@ def announce(polygons: LiteraturePolygons, plans: Sequence[YearPlan], max_rps: f
         max_rps: requests a second at most.
         bandwidth_mbit: of the network, megabits a second.
     """
-    forecast = _together([plan.forecast for plan in plans])
-    windows, left = sum(len(plan.left) for plan in plans), sum(int(plan.left.sum()) for plan in plans)
-    megabytes = forecast.piece_bytes / 1e6
     rows = _by_year(plans, max_rps, bandwidth_mbit) if len(plans) > 1 else []
-    rows += [amount("polygons read", polygons.account.read)]
+    rows.append(amount("polygons read", polygons.account.read))
     rows += [amount(f"  dropped: {reason}", count) for reason, count in polygons.account.dropped.items()]
-    rows.append(amount("windows", windows))
-    rows += _by_pixel_size(plans)
-    rows += [amount("  finished before", windows - left)] if left < windows else []
+    rows += _of_windows(plans)
+    forecast = _together([plan.forecast for plan in plans])
+    rows += _of_pieces(forecast)
     rows += [
-        *([] if forecast.at_hand is None else [amount(f"{forecast.unit}s read", forecast.at_hand)]),
-        amount(f"{forecast.unit}s needed", forecast.pieces),
-        amount("  on disk", forecast.covered),
-        amount("  known not to be covered", forecast.not_covered),
-        *([amount("  not needed any more", forecast.spared)] if forecast.spared else []),
-        amount("  to fetch", forecast.missing),
-        amount(f"to download, at {_figure(megabytes)} MB a {forecast.unit}", _gigabytes(forecast.download_bytes)),
-        amount("on disk then", _gigabytes(forecast.disk_bytes)),
         amount("requests, at least", forecast.requests),
         amount(f"  time for them at {max_rps:g} a second", _hours(_requests_h(forecast, max_rps))),
         amount(f"  time to download at {bandwidth_mbit:g} Mbit/s", _hours(_download_h(forecast, bandwidth_mbit))),
         amount("time, at least (the longer of the two)", _hours(_least_h(forecast, max_rps, bandwidth_mbit))),
     ]
     return "\n".join(rows)
+
+
+def _of_windows(plans: Sequence[YearPlan]) -> list[str]:
+    """How many windows there are, by the size of their pixels, and how many need nothing any more."""
+    windows = sum(len(plan.left) for plan in plans)
+    left = sum(int(plan.left.sum()) for plan in plans)
+    rows = [amount("windows", windows), *_by_pixel_size(plans)]
+    if left < windows:
+        rows.append(amount("  finished before", windows - left))
+    return rows
+
+
+def _of_pieces(forecast: Forecast) -> list[str]:
+    """How many pieces of imagery are needed, and how many bytes they take."""
+    rows = []
+    if forecast.at_hand is not None:
+        rows.append(amount(f"{forecast.unit}s read", forecast.at_hand))
+    rows += [
+        amount(f"{forecast.unit}s needed", forecast.pieces),
+        amount("  on disk", forecast.covered),
+        amount("  known not to be covered", forecast.not_covered),
+    ]
+    if forecast.spared:
+        rows.append(amount("  not needed any more", forecast.spared))
+    megabytes = _figure(forecast.piece_bytes / 1e6)
+    rows += [
+        amount("  to fetch", forecast.missing),
+        amount(f"to download, at {megabytes} MB a {forecast.unit}", _gigabytes(forecast.download_bytes)),
+        amount("on disk then", _gigabytes(forecast.disk_bytes)),
+    ]
+    return rows
 
 
 def _by_year(plans: Sequence[YearPlan], max_rps: float, bandwidth_mbit: float) -> list[str]:
@@ -101,9 +123,11 @@ def _by_pixel_size(plans: Sequence[YearPlan]) -> list[str]:
         within = (factor >= first) & (factor <= (last or np.inf))
         if not within.any():
             continue
-        smallest, largest = (f"{pixel_m * int(of):.1f}" for of in (factor[within].min(), factor[within].max()))
+        smallest = f"{pixel_m * int(factor[within].min()):.1f}"
+        largest = f"{pixel_m * int(factor[within].max()):.1f}"
         sizes = smallest if smallest == largest else f"{smallest} to {largest}"
-        rows.append(amount(f"  of {sizes} m pixels{'' if first > 1 else ' (full resolution)'}", int(within.sum())))
+        remark = " (full resolution)" if first == 1 else ""
+        rows.append(amount(f"  of {sizes} m pixels{remark}", int(within.sum())))
     return rows
 
 

@@ -7,7 +7,9 @@ cloudless mosaics (``sentinel2``), scenes of a STAC API (``stac``) or the user's
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -16,8 +18,9 @@ import numpy as np
 
 # Worker processes read with what this module describes, and need neither geopandas nor requests for it.
 if TYPE_CHECKING:
+    from segmentation.core.workspace import Workspace
     from segmentation.geo.grid import Grid, Windows
-    from segmentation.imagery.web.client import Traffic
+    from segmentation.imagery.web.traffic import Traffic
     from segmentation.windows.record import Footprint
 
 
@@ -30,7 +33,7 @@ class WindowReader(Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A window whose imagery is settled.
+    """A window whose imagery is there, or known to be missing.
 
     Attributes:
         position: of the window among those asked for.
@@ -88,6 +91,9 @@ class Forecast:
 class ImagerySource(Protocol):
     """Where pixels come from.
 
+    A source that exists is ready: whatever is asked of it first, it finds out what it needs by itself, and asks no
+    server for what is on disk.
+
     Attributes:
         grid: the pixel grid of its level; windows are planned on it.
     """
@@ -109,7 +115,7 @@ class ImagerySource(Protocol):
         """Fail early: make sure that the source can serve these windows, before anything is written."""
 
     def prepare(self, windows: Windows) -> Iterator[Prepared]:
-        """Make pixels available; every window comes out once, in the order in which they are settled."""
+        """Make pixels available; every window comes out once, when its imagery is there or known to be missing."""
 
     def reader(self) -> WindowReader:
         """What reads a prepared window."""
@@ -117,8 +123,8 @@ class ImagerySource(Protocol):
     def release(self, positions: Sequence[int]) -> None:
         """Windows, by their position in ``prepare``, whose pixels are not needed any more; called from any thread."""
 
-    def doubt(self, path: Path) -> None:
-        """A file that this source keeps cannot be read: ``prepare`` is to make it again."""
+    def mark_damaged(self, path: Path) -> None:
+        """Note that a file which this source keeps cannot be read: ``prepare`` is to make it again."""
 
     def close(self) -> None:
         """No window will be asked for or released any more."""
@@ -129,6 +135,21 @@ class ImagerySource(Protocol):
     @property
     def traffic(self) -> Traffic | None:
         """What has gone over the wire so far; None for a source without one."""
+
+
+@dataclass(frozen=True)
+class OfferedSource:
+    """A source of imagery as a command offers it.
+
+    Attributes:
+        title: of its options in the help.
+        add_options: adds its own options to a group of a parser and returns them.
+        make: makes it from the command line; what has to end with the run goes onto the stack.
+    """
+
+    title: str
+    add_options: Callable[[argparse._ArgumentGroup], list[argparse.Action]]
+    make: Callable[[argparse.Namespace, Workspace, ExitStack], ImagerySource]
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from segmentation.core.errors import PipelineError
 from segmentation.core.workspace import Workspace
 from segmentation.geo.grid import CHIP_PX, Grid
 from segmentation.geo.vectors.clean import Account
-from segmentation.imagery.cache import COVERED, NOT_COVERED, QuadCache, QuadRecord
+from segmentation.imagery.cache import COVERED, NOT_COVERED, PieceRecord, QuadCache
 from segmentation.imagery.planet.quads import QuadReader
 from segmentation.imagery.planet.source import PlanetImagery
 from segmentation.polygons.literature import LiteraturePolygons
@@ -101,9 +101,9 @@ def cached(tmp_path_factory):
     cache = QuadCache(workspace.year(2019).quads / MOSAIC)
     path = cache.path((680, 1018))
     write_quad(path, 680, 1018, patches)
-    cache.keep((680, 1018), QuadRecord(MOSAIC, COVERED, size=path.stat().st_size))
+    cache.keep((680, 1018), PieceRecord(MOSAIC, COVERED, size=path.stat().st_size))
     for quad in ((681, 1018), (690, 1018)):
-        cache.keep(quad, QuadRecord(MOSAIC, NOT_COVERED, "no quad there"))
+        cache.keep(quad, PieceRecord(MOSAIC, NOT_COVERED, "no quad there"))
     return workspace
 
 

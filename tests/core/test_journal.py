@@ -4,7 +4,7 @@ import pytest
 
 from segmentation.core.errors import PipelineError
 from segmentation.core.journal import Journal
-from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, QuadCache, QuadRecord
+from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, PieceRecord, QuadCache
 
 QUAD = (639, 942)
 
@@ -61,21 +61,21 @@ def put(cache, content=b"pixels"):
 
 def test_a_file_nobody_checked_is_not_trusted(cache):
     put(cache)
-    assert not cache.is_settled(QUAD)
+    assert not cache.is_complete(QUAD)
 
 
 def test_a_checked_file_is_trusted_while_it_stays_as_it_was(cache):
     put(cache)
-    cache.keep(QUAD, QuadRecord("m", COVERED, size=6))
-    assert QuadCache(cache.folder).is_settled(QUAD)
+    cache.keep(QUAD, PieceRecord("m", COVERED, size=6))
+    assert QuadCache(cache.folder).is_complete(QUAD)
     put(cache, b"pix")
-    assert not cache.is_settled(QUAD)
+    assert not cache.is_complete(QUAD)
     cache.path(QUAD).unlink()
-    assert not cache.is_settled(QUAD)
+    assert not cache.is_complete(QUAD)
 
 
 @pytest.mark.parametrize(("status", "settled"), [(NOT_COVERED, True), (FAILED, False)])
 def test_what_is_not_covered_is_not_asked_again_but_what_failed_is(cache, status, settled):
-    cache.keep(QUAD, QuadRecord("m", status, "some reason"))
-    assert QuadCache(cache.folder).is_settled(QUAD) is settled
+    cache.keep(QUAD, PieceRecord("m", status, "some reason"))
+    assert QuadCache(cache.folder).is_complete(QUAD) is settled
     assert QuadCache(cache.folder).record(QUAD).reason == "some reason"

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -119,7 +120,7 @@ def mirror(folder: Path, faults: Faults | None = None) -> Iterator[str]:
     """Serve a folder while the block lasts; its address."""
     told = (faults or Faults()).to_json()
     command = [sys.executable, __file__, str(folder), "--faults", told]
-    environment = {"PYTHONPATH": f"{REPOSITORY}"}
+    environment = {"PYTHONPATH": os.pathsep.join(map(str, (REPOSITORY, REPOSITORY / "tests")))}
     with (
         tempfile.TemporaryFile() as complaints,
         subprocess.Popen(

@@ -11,9 +11,9 @@ from helpers.quads import write_quad
 
 from segmentation.core.errors import PipelineError
 from segmentation.geo.grid import Grid
+from segmentation.imagery.planet.blocks import PARTIAL_TAG
 from segmentation.imagery.planet.client import PlanetClient, QuadNotCovered
-from segmentation.imagery.web import client as web
-from segmentation.imagery.web.ranges import PARTIAL_TAG
+from segmentation.imagery.web import retries
 
 X, Y = 680, 1018
 BLOCKS = [0, 9, 63]
@@ -99,7 +99,7 @@ def storage(quad):
 
 @pytest.fixture
 def client(storage, monkeypatch):
-    monkeypatch.setattr(web, "_exponential", lambda _: 0.0)
+    monkeypatch.setattr(retries, "_exponential", lambda _: 0.0)
     return PlanetClient("secret", f"http://127.0.0.1:{storage.port}", max_rps=1000)
 
 
@@ -160,7 +160,7 @@ def test_a_server_without_ranges_says_so(storage, client, tmp_path):
 
 
 def test_a_storage_that_is_gone_for_good_is_an_error_and_no_gap_in_coverage(storage, tmp_path, monkeypatch):
-    monkeypatch.setattr(web, "_exponential", lambda _: 0.0)
+    monkeypatch.setattr(retries, "_exponential", lambda _: 0.0)
     client = PlanetClient("secret", f"http://127.0.0.1:{storage.port}", max_rps=1000, tries=2)
     storage.faults = [None, 404, 404]
     with pytest.raises(PipelineError, match="gave up after 2 tries, the storage answers 404"):

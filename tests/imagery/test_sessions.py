@@ -1,5 +1,7 @@
 """HTTP clients on a machine whose environment has a proxy, certificates, and logins for other servers."""
 
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -7,13 +9,14 @@ import pytest
 from urllib3 import Retry
 
 from segmentation.core.errors import PipelineError
+from segmentation.core.workspace import REPOSITORY
 from segmentation.imagery.planet.client import PlanetClient
 from segmentation.imagery.sentinel2.source import Sentinel2Imagery
-from segmentation.imagery.stac.tokens import Tokens, without_query
-from segmentation.imagery.web import client as web
-from segmentation.imagery.web import sessions
-from segmentation.imagery.web.client import Web
-from segmentation.imagery.web.sessions import Session, host_of, is_loopback, without_login
+from segmentation.imagery.stac.tokens import Tokens
+from segmentation.imagery.web import retries, sessions
+from segmentation.imagery.web.client import Server, Web
+from segmentation.imagery.web.redaction import without_login, without_query
+from segmentation.imagery.web.sessions import Session, host_of, is_loopback
 
 KEY = "PLAK-very-secret"
 NOBODY = "http://127.0.0.1:9"
@@ -88,13 +91,17 @@ def proxy(monkeypatch):
     return use
 
 
+def keyless_client(host):
+    return Web(Server(host), max_rps=1000, tries=1, connections=1)
+
+
 def accept_all(path):
     """Every file is a good one."""
 
 
 def test_a_login_for_other_servers_reaches_neither_api_nor_storage(api, storage, netrc, tmp_path):
     PlanetClient(KEY, api.url, max_rps=1000).download(f"{api.url}/away", tmp_path / "quad.tif", accept_all)
-    keyless = Web(None, host_of(api.url), 1000, 1, 1)
+    keyless = keyless_client(host_of(api.url))
     keyless.json(f"{api.url}/plain")
     keyless.download(f"{api.url}/away", tmp_path / "tile.tif", accept_all)
     (_, with_key, _), *others = api.seen
@@ -106,7 +113,7 @@ def test_a_login_for_other_servers_reaches_neither_api_nor_storage(api, storage,
 def test_a_login_for_other_servers_reaches_neither_mirror_nor_catalogue_nor_tokens(api, netrc, tmp_path):
     catalogue = pytest.importorskip("segmentation.imagery.stac.catalogue")
     with pytest.raises(PipelineError):
-        catalogue.Catalogue(api.url, "sentinel-2-l2a", 1000, 1).connect()
+        catalogue.Catalogue(api.url, "sentinel-2-l2a", max_rps=1000, tries=1).connect()
     with pytest.raises(PipelineError, match="no access token"):
         Tokens(f"{api.url}/token", Retry(0)).sign(f"{api.url}/file")
     imagery = Sentinel2Imagery(2021, "Q3", tmp_path, api.url, max_rps=1000, tries=1)
@@ -117,15 +124,38 @@ def test_a_login_for_other_servers_reaches_neither_mirror_nor_catalogue_nor_toke
 
 
 def test_a_login_written_into_an_address_is_used_and_never_said(api, tmp_path, monkeypatch):
-    monkeypatch.setattr(web, "_exponential", lambda _: 0.0)
+    monkeypatch.setattr(retries, "_exponential", lambda _: 0.0)
     address = api.url.replace("//", "//me:secret@")
-    Web(None, host_of(address), 1000, 1, 1).json(f"{address}/plain")
+    keyless_client(host_of(address)).json(f"{address}/plain")
     assert api.seen == [("/plain", "Basic bWU6c2VjcmV0", None)]
     with pytest.raises(PipelineError) as told:
-        Web(None, "nobody", 1000, 1, 1).json(NOBODY.replace("//", "//me:secret@"))
+        keyless_client("nobody").json(NOBODY.replace("//", "//me:secret@"))
     assert "secret" not in str(told.value) and "127.0.0.1:9" in str(told.value)
     assert without_login(f"at {address}/x, and a@b.org") == f"at {api.url}/x, and a@b.org"
     assert without_query(f"{address}/x?token=1") == f"{api.url}/x?..."
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        ("api.example.org", True),
+        ("tiles.example.org", True),
+        ("example.org", False),
+        ("api.example.org:8443", False),
+        ("notexample.org", False),
+        ("example.org.evil.net", False),
+    ],
+)
+def test_a_key_is_for_its_server_and_the_hosts_of_its_domain_alone(host, own):
+    server = Server("api.example.org", domain="example.org", key=KEY)
+    assert server.is_own(host) is own
+    assert Server("api.example.org", key=KEY).is_own(host) is (host == "api.example.org")
+    assert KEY not in repr(server)
+
+
+def test_what_a_source_of_imagery_is_can_be_known_without_the_http_stack():
+    program = "import sys, segmentation.imagery.source; sys.exit('requests' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False, cwd=REPOSITORY).returncode == 0
 
 
 def test_no_proxy_stands_between_us_and_this_machine(api, storage, proxy, tmp_path):
@@ -136,7 +166,7 @@ def test_no_proxy_stands_between_us_and_this_machine(api, storage, proxy, tmp_pa
 
 def test_other_hosts_are_reached_through_the_proxy_and_its_login_goes_no_further(api, storage, proxy, tmp_path):
     proxy(api.url.replace("//", "//user:word@"))
-    client = Web(None, "imagery.invalid", 1000, 1, 1)
+    client = keyless_client("imagery.invalid")
     client.json("http://imagery.invalid/mosaics")
     assert api.seen == [("http://imagery.invalid/mosaics", None, "Basic dXNlcjp3b3Jk")]
     session = Session()

@@ -22,7 +22,7 @@ from segmentation.core.errors import PipelineError
 from segmentation.core.provenance import INVENTED
 from segmentation.core.workspace import REPOSITORY, Workspace, read_json, write_json
 from segmentation.geo.geopackage import read_metadata
-from segmentation.imagery.options import refuse_mixture
+from segmentation.imagery.mixture import refuse_mixture
 
 TAILINGS = REAL_POLYGONS.parent / "tailings"
 

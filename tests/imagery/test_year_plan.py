@@ -9,10 +9,10 @@ import shapely
 from helpers.quads import world_to_mercator
 from helpers.step_1 import POLYGONS, QUADS, calm_run, polygons_file
 
-from segmentation.geo.grid import BLOCK_PX, Grid, Windows
+from segmentation.geo.grid import QUAD_BLOCK_PX, Grid, Windows
 from segmentation.geo.vectors.clean import Account
-from segmentation.imagery.cache import COVERED, NOT_COVERED, QuadCache, QuadRecord
-from segmentation.imagery.cost import YearPlan, announce
+from segmentation.imagery.cache import COVERED, NOT_COVERED, PieceRecord, QuadCache
+from segmentation.imagery.cost import YearPlan, cost_table
 from segmentation.imagery.planet.source import WINDOWS_ONLY, PlanetImagery
 from segmentation.imagery.source import Forecast
 from segmentation.polygons.literature import LiteraturePolygons
@@ -40,25 +40,26 @@ def put(folder, x, size, status=COVERED, blocks=None):
     cache.folder.mkdir(parents=True, exist_ok=True)
     if size:
         cache.path((x, 1018)).write_bytes(bytes(size))
-    cache.keep((x, 1018), QuadRecord("mosaic", status, size=size, blocks=blocks))
+    cache.keep((x, 1018), PieceRecord("mosaic", status, size=size, blocks=blocks))
 
 
 def test_time_is_the_longer_of_requests_and_bandwidth():
     forecast = Forecast("quad", 42_280, 0, 0, 84_561, piece_bytes=100e6)
     plan = YearPlan(2019, np.full(45_000, 512), GRID.pixel_m, np.ones(45_000, bool), forecast)
-    told = announce(LITERATURE, [plan], 5.0, 100.0).splitlines()
+    told = cost_table(LITERATURE, [plan], max_rps=5.0, bandwidth_mbit=100.0).splitlines()
     assert row("to download, at 100 MB a quad", "4,228.0 GB") in told
     assert row("  time for them at 5 a second", "4.70 h") in told
     assert row("  time to download at 100 Mbit/s", "93.96 h") in told
     assert row("time, at least (the longer of the two)", "93.96 h") in told
-    told = announce(LITERATURE, [plan], 0.1, 1e4).splitlines()
+    told = cost_table(LITERATURE, [plan], max_rps=0.1, bandwidth_mbit=1e4).splitlines()
     assert row("time, at least (the longer of the two)", "234.89 h") in told
 
 
 def test_windows_are_told_by_the_size_of_their_pixels():
     side_px = 512 * np.array([1, 1, 1, 2, 3, 5, 62])
     forecast = Forecast("quad", 9, 0, 0, 19, piece_bytes=1e8)
-    told = announce(LITERATURE, [YearPlan(2019, side_px, GRID.pixel_m, side_px < 1000, forecast)], 5, 100).splitlines()
+    plan = YearPlan(2019, side_px, GRID.pixel_m, side_px < 1000, forecast)
+    told = cost_table(LITERATURE, [plan], max_rps=5, bandwidth_mbit=100).splitlines()
     assert told[2:8] == [
         row("windows", 7),
         row("  of 4.8 m pixels (full resolution)", 3),
@@ -75,7 +76,7 @@ def test_years_are_told_one_by_one_and_together():
         Forecast("quad", 10, 0, 0, 21, piece_bytes=30e6, kept_bytes=0.0, spared=7),
     ]
     plans = [YearPlan(2018 + n, np.array([512]), GRID.pixel_m, np.array([True]), of) for n, of in enumerate(forecasts)]
-    told = announce(LITERATURE, plans, 5, 100).splitlines()
+    told = cost_table(LITERATURE, plans, max_rps=5, bandwidth_mbit=100).splitlines()
     assert [line.split()[0] for line in told[:3]] == ["year", "2018", "2019"]
     assert told[1].split()[1:] == ["1", "0", "7", "0.7", "GB", "0.9", "GB", "15", "0.02", "h"]
     assert row("quads needed", 20) in told
@@ -90,7 +91,7 @@ def test_blocks_of_windows_are_less_than_whole_quads(tmp_path):
     whole, parts = forecast_of(tmp_path), forecast_of(tmp_path, fetch=WINDOWS_ONLY)
     assert whole.download_bytes == pytest.approx(3 * 100e6)
     _, _, blocks = GRID.blocks_of(WINDOWS)
-    assert parts.download_bytes == pytest.approx(len(blocks) * 100e6 / (4096 // BLOCK_PX) ** 2)
+    assert parts.download_bytes == pytest.approx(len(blocks) * 100e6 / (4096 // QUAD_BLOCK_PX) ** 2)
     assert (whole.missing, parts.missing) == (3, 3)
     # As large as those on disk, of which 680-1018 has all that is needed.
     blocks = blocks.tolist()

@@ -16,14 +16,14 @@ import rasterio
 import shapely
 from helpers.outputs_page import PAGE, documented, layer, plain, surprising_nulls
 from helpers.own_rasters import bell_raster
+from segmentation.imagery.stac.store import SceneRecord
 
 import segmentation_dataset_generation as step_1
 from segmentation.core import provenance
 from segmentation.core.workspace import REPOSITORY, Workspace
-from segmentation.imagery.cache import QuadRecord
+from segmentation.imagery.cache import PieceRecord
 from segmentation.imagery.planet.source import PlanetImagery
 from segmentation.imagery.sentinel2.source import Sentinel2Imagery
-from segmentation.imagery.stac.store import SceneRecord
 from segmentation.polygons import combine
 from segmentation.predict import kept
 from segmentation.predict.outlines import attributes
@@ -134,6 +134,6 @@ def test_records_are_described():
         kept.CHIPS,
         kept.PRECISION,
     ]
-    assert documented("The cache of imagery", "key") == [field.name for field in fields(QuadRecord)]
+    assert documented("The cache of imagery", "key") == [field.name for field in fields(PieceRecord)]
     assert unknown_to_the_code(set(documented("Models", "key"))) == set()
     assert unknown_to_the_code({"label_years"}) == {"label_years"}

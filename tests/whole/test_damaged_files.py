@@ -16,8 +16,8 @@ from segmentation.chips.mask import read_mask, write_mask
 from segmentation.core.errors import DamagedFile
 from segmentation.geo.geotiffs import damage
 from segmentation.geo.grid import Grid
-from segmentation.imagery.cache import COVERED, PieceCache, QuadRecord
-from segmentation.imagery.stac.store import CompositeReader, CompositeRecord, CompositeStore
+from segmentation.imagery.cache import COVERED, PieceRecord, TileCache
+from segmentation.imagery.stac.cache import CompositeCache, CompositeReader, CompositeRecord
 
 CHIP = Affine(4.78, 0, -6e6, 0, -4.78, -2e5)
 
@@ -113,27 +113,27 @@ def test_step_1_names_and_makes_anew_what_is_damaged(made):
 
 
 def test_imagery_of_ours_that_is_damaged_is_doubted_not_removed(tmp_path):
-    cache = PieceCache(tmp_path, "tiles.jsonl", str)
+    cache = TileCache(tmp_path)
     path = cache.path("20MQA")
     path.write_bytes(b"half")
-    cache.keep("20MQA", QuadRecord("mosaic", COVERED, size=4, blocks=[1, 2]))
-    assert cache.is_settled("20MQA", [1])
-    cache.doubt(path)
-    assert not cache.is_settled("20MQA", [1])
+    cache.keep("20MQA", PieceRecord("mosaic", COVERED, size=4, blocks=[1, 2]))
+    assert cache.is_complete("20MQA", [1])
+    cache.mark_damaged(path)
+    assert not cache.is_complete("20MQA", [1])
     assert path.exists()
 
 
 def test_a_damaged_composite_is_found_and_made_again(tmp_path, rng):
-    store, square = CompositeStore(tmp_path), (0, 0, 512)
+    store, square = CompositeCache(tmp_path), (0, 0, 512)
     size = store.write(square, rng.random((4, 512, 512), "float32"), Grid(14))
     store.keep(square, CompositeRecord(COVERED, size=size))
     path = tmp_path / "0-0-512.tif"
     zeroed(path, 0.5)
-    assert store.is_settled(square), "its size says nothing"
+    assert store.is_complete(square), "its size says nothing"
     outcome = cut(CutJob("w", *square, tmp_path / "c.tif", None, np.array([]), CompositeReader(tmp_path), Grid(14), {}))
     assert (outcome.status, outcome.damage.path) == (DAMAGED, path)
-    store.doubt(path)
-    assert not store.is_settled(square)
+    store.mark_damaged(path)
+    assert not store.is_complete(square)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.8, 0.95, 0.999])

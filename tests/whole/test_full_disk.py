@@ -24,7 +24,7 @@ from segmentation.geo.formats import FORMATS, write_polygons
 from segmentation.geo.geopackage import Layer
 from segmentation.geo.geotiffs import check_written, damage, written_by_gdal
 from segmentation.geo.grid import Grid
-from segmentation.imagery.stac.store import CompositeStore
+from segmentation.imagery.stac.cache import CompositeCache
 from segmentation.panel.tables import write_table
 from segmentation.predict.probability import write_probability
 
@@ -60,7 +60,7 @@ def picture(path):
 
 
 def composite(path):
-    CompositeStore(path.parent).write((0, 0, 512), noise(4, 512, 512) / np.float32(1000), Grid(14))
+    CompositeCache(path.parent).write((0, 0, 512), noise(4, 512, 512) / np.float32(1000), Grid(14))
 
 
 WRITERS = {
@@ -131,7 +131,7 @@ def test_a_file_system_without_sync_is_no_reason_to_fail(tmp_path, monkeypatch):
 def test_blocks_that_gdal_could_not_write_are_missed(tmp_path):
     import rasterio
 
-    from segmentation.imagery.web.ranges import sparse_blocks
+    from segmentation.imagery.rasters.blocks import sparse_blocks
 
     where = {"crs": "EPSG:3857", "transform": CHIP}
     profile = {"width": 2048, "height": 2048, "count": 1, "dtype": "uint16", **where, **sparse_blocks(256)}

@@ -22,11 +22,11 @@ from segmentation.core.workspace import REPOSITORY, Workspace, whole_file
 from segmentation.demo.planet.faults import Faults
 from segmentation.demo.planet.standin import standin
 from segmentation.geo.grid import Grid, Windows
-from segmentation.imagery.cache import COVERED, PieceCache, QuadCache, QuadRecord
+from segmentation.imagery.cache import COVERED, PieceRecord, QuadCache, TileCache
 from segmentation.imagery.planet.fetch import QuadFetcher
 from segmentation.imagery.planet.source import PlanetImagery
 from segmentation.imagery.sentinel2.fetch import TileFetcher
-from segmentation.imagery.web.client import Web
+from segmentation.imagery.web.client import Server, Web
 
 QUAD = (680, 1018)
 NEVER = Event()
@@ -45,13 +45,13 @@ FOLDER = """
 import sys
 from pathlib import Path
 from threading import Event
-from segmentation.imagery.cache import COVERED, QuadCache, QuadRecord
+from segmentation.imagery.cache import COVERED, QuadCache, PieceRecord
 cache = QuadCache(Path(sys.argv[1]))
 """
 USE = (
     FOLDER
     + """
-cache.use()
+cache.begin_reading()
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -63,7 +63,7 @@ with cache.held((680, 1018), Event()):
     print("ready", flush=True)
     sys.stdin.readline()
     cache.path((680, 1018)).write_bytes(b"pixels")
-    cache.keep((680, 1018), QuadRecord("m", COVERED, size=6))
+    cache.keep((680, 1018), PieceRecord("m", COVERED, size=6))
 sys.stdin.read()
 """
 )
@@ -193,7 +193,7 @@ def test_a_quad_that_another_process_is_fetching_is_waited_for_and_not_asked_for
         other.stdin.write("\n")
         other.stdin.flush()
         record = QuadFetcher(None, cache, Grid()).fetch(QUAD, None, None)
-        assert record == QuadRecord("m", COVERED, size=6)
+        assert record == PieceRecord("m", COVERED, size=6)
 
 
 def test_a_lock_ends_with_the_process_that_held_it(tmp_path):
@@ -220,18 +220,18 @@ def test_threads_of_a_process_exclude_each_other(tmp_path):
 
 
 def test_a_tile_and_a_composite_that_another_run_has_made_are_not_asked_for(tmp_path):
-    mine, other = (PieceCache(tmp_path, "tiles.jsonl", str) for _ in range(2))
+    mine, other = (TileCache(tmp_path) for _ in range(2))
     other.path("21MXP_0_0").write_bytes(b"pixels")
-    other.keep("21MXP_0_0", QuadRecord("m", COVERED, size=6, blocks=[1, 2, 3]))
-    fetcher = TileFetcher(Web(None, "nobody", 1000, 1, 1), "http://127.0.0.1:9", "m", mine)
+    other.keep("21MXP_0_0", PieceRecord("m", COVERED, size=6, blocks=[1, 2, 3]))
+    fetcher = TileFetcher(Web(Server("nobody"), max_rps=1000, tries=1, connections=1), "http://127.0.0.1:9", "m", mine)
     assert fetcher.fetch("21MXP_0_0", [1, 3]).blocks == [1, 2, 3]
 
     pytest.importorskip("pystac_client")
     pytest.importorskip("odc.stac")
+    from segmentation.imagery.stac.cache import CompositeCache, CompositeRecord, SceneRecord
     from segmentation.imagery.stac.maker import CompositeMaker
-    from segmentation.imagery.stac.store import CompositeRecord, CompositeStore, SceneRecord
 
-    mine, other = CompositeStore(tmp_path / "stac"), CompositeStore(tmp_path / "stac")
+    mine, other = CompositeCache(tmp_path / "stac"), CompositeCache(tmp_path / "stac")
     square = (512, 1024, 512)
     size = other.write(square, np.zeros((4, 512, 512), "float32"), Grid(14))
     other.keep_scene("scene", SceneRecord("2019-07-01", 1.0, "POINT (0 0)"))
@@ -250,7 +250,7 @@ def test_no_quad_is_discarded_while_another_run_uses_it(tmp_path, caplog):
         cache = QuadCache(tmp_path / "mosaic")
         cache.folder.mkdir(parents=True, exist_ok=True)
         cache.path(QUAD).write_bytes(b"pixels")
-        cache.keep(QUAD, QuadRecord("mosaic", COVERED, size=6))
+        cache.keep(QUAD, PieceRecord("mosaic", COVERED, size=6))
         col, row = Grid().quad_origin(*QUAD)
         windows = Windows(*(np.array([value]) for value in (col + 600, row + 600, 512)))
         assert [item.problem for item in source.prepare(windows)] == [None]
@@ -275,7 +275,7 @@ def test_a_quad_that_another_run_has_discarded_meanwhile_is_asked_for(tmp_path):
     cache = QuadCache(tmp_path / "mosaic")
     cache.folder.mkdir()
     cache.path(QUAD).write_bytes(b"pixels")
-    cache.keep(QUAD, QuadRecord("mosaic", COVERED, size=6))
+    cache.keep(QUAD, PieceRecord("mosaic", COVERED, size=6))
     col, row = Grid().quad_origin(*QUAD)
     windows = Windows(*(np.array([value]) for value in (col + 600, row + 600, 512)))
     source = PlanetImagery(no_key, "mosaic", tmp_path, threads=1, quiet=True)

@@ -62,9 +62,10 @@ def _node(i: np.ndarray, j: np.ndarray) -> np.ndarray:
 
 
 def _nodes_near(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-    i = np.arange(frame.col // _ROAD_CELL_PX - 2, (frame.col + frame.width_px) // _ROAD_CELL_PX + 2)
-    j = np.arange(frame.row // _ROAD_CELL_PX - 2, (frame.row + frame.height_px) // _ROAD_CELL_PX + 2)
-    i, j = np.meshgrid(i, j)
+    """Cells whose road crossings may be seen in a frame: their columns and rows, (n,) int64 each."""
+    columns = np.arange(frame.col // _ROAD_CELL_PX - 2, (frame.col + frame.width_px) // _ROAD_CELL_PX + 2)
+    rows = np.arange(frame.row // _ROAD_CELL_PX - 2, (frame.row + frame.height_px) // _ROAD_CELL_PX + 2)
+    i, j = np.meshgrid(columns, rows)
     return i.ravel(), j.ravel()
 
 

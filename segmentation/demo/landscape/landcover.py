@@ -102,7 +102,7 @@ def river_distance_px(frame: Frame) -> np.ndarray:
     course = fractal_noise(frame, seed_of("river"), 8192, 256, gain=0.42)
     slope_x = cv2.Sobel(course, cv2.CV_32F, 1, 0, scale=0.125 / frame.step_px)
     slope_y = cv2.Sobel(course, cv2.CV_32F, 0, 1, scale=0.125 / frame.step_px)
-    return course / cv2.max(cv2.magnitude(slope_x, slope_y), 0.0004)
+    return course / np.maximum(cv2.magnitude(slope_x, slope_y), np.float32(0.0004))
 
 
 def _paint_river(cover: np.ndarray, detail: np.ndarray, frame: Frame) -> None:

@@ -33,7 +33,7 @@ def hand_drawn(mine: Mine) -> shapely.Geometry:
 
 
 def _digitised(part: shapely.Polygon, rng: np.random.Generator) -> shapely.Polygon:
-    shell = _few_vertices(part.exterior, rng.integers(10, 26), rng)
+    shell = _few_vertices(part.exterior, int(rng.integers(10, 26)), rng)
     holes = [_few_vertices(ring, 8, rng) for ring in part.interiors]
     return shapely.Polygon(shell, holes)
 

@@ -62,8 +62,8 @@ def _blend_mine(target: np.ndarray, patch: Frame, source: tuple, mine: Mine, yea
     look = _coloured(plan, patch, mine)
     mottle = fractal_noise(patch, seed_of("mottle", mine.id), 32, 2, gain=0.7)
     share = cv2.GaussianBlur(plan.inside.astype("float32"), (0, 0), 0.7)
-    if not mine.is_active(year):
-        _regrow(look, plan, mottle, patch, year - mine.closed)
+    if mine.closed is not None and not mine.is_active(year):
+        _regrow(look, plan, mottle, patch, years=year - mine.closed)
     halo = _halo(plan.inside, mottle)
     for band, colour, shrub in zip(target, look, _REGROWTH, strict=True):
         land = band.astype("float32")

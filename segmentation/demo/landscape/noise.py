@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 # Threads would fight with those of the server, which renders two quads at once.
 cv2.setNumThreads(1)
@@ -55,7 +56,9 @@ def seed_of(*parts: object) -> int:
 
 def hash_lattice(i: np.ndarray, j: np.ndarray, seed: int) -> np.ndarray:
     """Hash broadcastable integer arrays of positions to uint32."""
-    h = i.astype("uint32") * np.uint32(0x9E3779B1) + j.astype("uint32") * np.uint32(0x85EBCA77)
+    h: npt.NDArray[np.uint32] = i.astype(np.uint32) * np.uint32(0x9E3779B1) + j.astype(np.uint32) * np.uint32(
+        0x85EBCA77
+    )
     h ^= np.uint32(seed & 0xFFFFFFFF)
     for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
         h ^= h >> np.uint32(shift)
@@ -118,9 +121,9 @@ def texture_tile(seed: int, sigma_px: float, contrast_px: float = 0.0, plateau: 
     white = np.random.default_rng(seed).standard_normal((TILE_PX, TILE_PX), dtype="float32")
     margin = 32
     wrapped = np.pad(white, margin, mode="wrap")
-    tile = cv2.GaussianBlur(wrapped, (0, 0), sigma_px)
+    tile: np.ndarray = cv2.GaussianBlur(wrapped, (0, 0), sigma_px)
     if contrast_px:
-        tile -= cv2.GaussianBlur(wrapped, (0, 0), contrast_px)
+        tile = tile - cv2.GaussianBlur(wrapped, (0, 0), contrast_px)
     tile = tile[margin:-margin, margin:-margin]
     tile = (tile - tile.mean()) / tile.std()
     if plateau:

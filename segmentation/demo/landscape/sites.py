@@ -64,7 +64,7 @@ def _lone_mine() -> Mine:
 
 def _shape(rng: np.random.Generator) -> tuple[tuple[Lobe, ...], Lobe | None]:
     main = random_lobe(rng)
-    lobes = (main,)
+    lobes: tuple[Lobe, ...] = (main,)
     if rng.random() < 0.12:
         angle = rng.uniform(0, 2 * np.pi)
         lobes += (random_lobe(rng, 2.1 * np.cos(angle), 2.1 * np.sin(angle), 0.45),)
@@ -105,7 +105,7 @@ def _place(
         if on_border and district.border in ("north", "corner"):
             row = top + rng.uniform(-30, 30)
         spot = _Spot(col, row, radius_px, side_px)
-        if _fits(spot, taken, beside) and not _meets_river(col, row, 0.6 * extent_px):
+        if _fits(spot, taken, beside=beside) and not _meets_river(col, row, 0.6 * extent_px):
             return spot
 
 
@@ -116,7 +116,7 @@ def _meets_river(col: float, row: float, reach_px: float) -> bool:
     return bool((np.abs(distance_px) < _RIVER_PX).any())
 
 
-def _fits(spot: _Spot, taken: list[_Spot], beside: bool) -> bool:
+def _fits(spot: _Spot, taken: list[_Spot], *, beside: bool) -> bool:
     gaps = [max(abs(spot.col - t.col), abs(spot.row - t.row)) - (spot.side_px + t.side_px) / 2 for t in taken]
     if not beside:
         return all(gap > 40 for gap in gaps)

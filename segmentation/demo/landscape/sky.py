@@ -12,7 +12,7 @@ from segmentation.demo.landscape.noise import Frame, fractal_noise, scatter, see
 _CLOUD_STEP_PX = 8
 _SHADOW_COLS_PX, _SHADOW_ROWS_PX = -40, 48  # cast towards the south-west, by a sun in the north-east
 _CLOUD_DN = np.array([5600, 5700, 5900, 6400], dtype="float32")
-_BLOCK_PX = 512
+_PART_PX = 512
 
 
 def add_clouds(bands: np.ndarray, frame: Frame, mosaic: str) -> None:
@@ -24,13 +24,13 @@ def add_clouds(bands: np.ndarray, frame: Frame, mosaic: str) -> None:
     )
     if not (opacity.any() or shadow.any()):
         return
-    for top in range(0, frame.height_px, _BLOCK_PX):
-        for left in range(0, frame.width_px, _BLOCK_PX):
+    for top in range(0, frame.height_px, _PART_PX):
+        for left in range(0, frame.width_px, _PART_PX):
             cloud = _block(opacity, top, left, margin_px)
             shade = _block(shadow, top, left, margin_px)
             if cloud is None and shade is None:
                 continue
-            block = bands[:, top : top + _BLOCK_PX, left : left + _BLOCK_PX]
+            block = bands[:, top : top + _PART_PX, left : left + _PART_PX]
             for band, bright in zip(block, _CLOUD_DN, strict=True):
                 seen = band.astype("float32")
                 if shade is not None:
@@ -56,7 +56,7 @@ def _opacity(frame: Frame, mosaic: str, margin_px: int) -> np.ndarray:
 def _block(field: np.ndarray, top: int, left: int, margin_px: int) -> np.ndarray | None:
     """One block of a coarse field at full resolution, or None where it is zero."""
     step, around = _CLOUD_STEP_PX, margin_px // _CLOUD_STEP_PX
-    first_row, first_col, side = top // step, left // step, _BLOCK_PX // step + 2 * around
+    first_row, first_col, side = top // step, left // step, _PART_PX // step + 2 * around
     part = field[first_row : first_row + side, first_col : first_col + side]
     if not part.any():
         return None

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 from segmentation.demo.planet import scenes
 from segmentation.demo.planet.catalogue import (
-    Mosaic,
     Series,
+    StandinMosaic,
     all_mosaics,
     all_series,
     is_covered,
@@ -38,7 +38,8 @@ class Api:
 
     links: Links
     storage: Storage
-    _searches: dict[str, object] = field(default_factory=dict)
+    _quad_searches: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    _scene_searches: dict[str, list[str]] = field(default_factory=dict)
 
     def answer(self, request: Request) -> Response:
         """Check the key, find the handler, answer."""
@@ -74,20 +75,35 @@ class Api:
             links["_next"] = self.links.url(name, **{**query, "_page": number + 1, "_page_size": size})
         return entries[(number - 1) * size : number * size], links
 
-    def remember(self, search: object) -> str:
-        """Keep a search for the page that follows it; returns its token."""
-        token = f"{len(self._searches):08x}"
-        self._searches[token] = search
+    def keep_quads(self, quads: list[tuple[int, int]]) -> str:
+        """Keep the quads that a search has found for the pages that follow it; returns its token."""
+        token = self._new_token()
+        self._quad_searches[token] = quads
         return token
 
-    def recall(self, token: str) -> object:
-        """A search kept earlier."""
-        if token not in self._searches:
+    def keep_scenes(self, scene_ids: list[str]) -> str:
+        """Keep the scenes that a search has found for the pages that follow it; returns its token."""
+        token = self._new_token()
+        self._scene_searches[token] = scene_ids
+        return token
+
+    def found_quads(self, token: str) -> list[tuple[int, int]]:
+        """The quads of a search kept earlier."""
+        if token not in self._quad_searches:
             raise Refusal(404, {"message": f"Search Not Found: {token}"})
-        return self._searches[token]
+        return self._quad_searches[token]
+
+    def found_scenes(self, token: str) -> list[str]:
+        """The scenes of a search kept earlier."""
+        if token not in self._scene_searches:
+            raise Refusal(404, {"message": f"Search Not Found: {token}"})
+        return self._scene_searches[token]
+
+    def _new_token(self) -> str:
+        return f"{len(self._quad_searches) + len(self._scene_searches):08x}"
 
 
-def _find_mosaic(mosaic_id: str) -> Mosaic:
+def _find_mosaic(mosaic_id: str) -> StandinMosaic:
     unlisted = unlisted_mosaic()
     mosaic = unlisted if mosaic_id == unlisted.id else all_mosaics().get(mosaic_id)
     if mosaic is None:
@@ -102,7 +118,7 @@ def _find_series(series_id: str) -> Series:
     raise Refusal(404, {"message": f"Series Not Found: {series_id}"})
 
 
-def _find_quad(mosaic_id: str, x: str, y: str) -> tuple[Mosaic, int, int]:
+def _find_quad(mosaic_id: str, x: str, y: str) -> tuple[StandinMosaic, int, int]:
     mosaic = _find_mosaic(mosaic_id)
     if not is_covered(int(x), int(y)):
         raise Refusal(404, {"message": f"Quad Not Found: {x}-{y}"})
@@ -141,11 +157,11 @@ def show_series(api: Api, request: Request, series_id: str) -> Response:
     return as_json(series_json(api.links, _find_series(series_id)))
 
 
-def _quad_page(api: Api, request: Request, mosaic: Mosaic, quads: list[tuple[int, int]]) -> Response:
+def _quad_page(api: Api, request: Request, mosaic: StandinMosaic, quads: list[tuple[int, int]]) -> Response:
     shown, links = api.page(request, request.path, quads)
     content = {
         "_links": links,
-        "items": [quad_json(api.links, mosaic, x, y, request.is_set("minimal")) for x, y in shown],
+        "items": [quad_json(api.links, mosaic, x, y, minimal=request.is_set("minimal")) for x, y in shown],
     }
     if request.is_set("summary"):
         content["summary"] = {"total_quads": len(quads)}
@@ -161,7 +177,7 @@ def list_quads(api: Api, request: Request, mosaic_id: str) -> Response:
 def search_quads(api: Api, request: Request, mosaic_id: str) -> Response:
     """Keep a search by geometry and point to its result."""
     _find_mosaic(mosaic_id)
-    token = api.remember(quads_meeting(request.body))
+    token = api.keep_quads(quads_meeting(request.body))
     query = {key: value for key, value in request.query.items() if key != "api_key"}
     location = f"{api.links.host}{request.path}/{token}" + (f"?{urlencode(query)}" if query else "")
     return Response(302, {"Location": location})
@@ -169,7 +185,7 @@ def search_quads(api: Api, request: Request, mosaic_id: str) -> Response:
 
 def show_quad_search(api: Api, request: Request, mosaic_id: str, token: str) -> Response:
     """The result of a search by geometry."""
-    return _quad_page(api, request, _find_mosaic(mosaic_id), api.recall(token))
+    return _quad_page(api, request, _find_mosaic(mosaic_id), api.found_quads(token))
 
 
 def show_quad(api: Api, request: Request, mosaic_id: str, x: str, y: str) -> Response:
@@ -199,7 +215,7 @@ def list_items(api: Api, request: Request, mosaic_id: str, x: str, y: str) -> Re
 
 def search_scenes(api: Api, request: Request) -> Response:
     """Scene metadata by id and item type."""
-    return _scene_page(api, request, api.remember(asked_scenes(request.body)))
+    return _scene_page(api, request, api.keep_scenes(asked_scenes(request.body)))
 
 
 def show_scene_search(api: Api, request: Request, token: str) -> Response:
@@ -208,7 +224,7 @@ def show_scene_search(api: Api, request: Request, token: str) -> Response:
 
 
 def _scene_page(api: Api, request: Request, token: str) -> Response:
-    found = api.recall(token)
+    found = api.found_scenes(token)
     number = int(request.query.get("_page", 1))
     size = min(_LARGEST_SCENE_PAGE, int(request.query.get("_page_size", _LARGEST_SCENE_PAGE)))
     path = f"{DATA_PREFIX}/searches/{token}/results"

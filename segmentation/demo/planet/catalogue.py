@@ -34,7 +34,7 @@ _FIRST_MONTH, _LAST_MONTH = (2020, 9), (2024, 11)
 
 
 @dataclass(frozen=True)
-class Mosaic:
+class StandinMosaic:
     """One mosaic.
 
     Attributes:
@@ -74,7 +74,7 @@ class Series:
     name: str
     id: str
     interval: str
-    mosaics: tuple[Mosaic, ...]
+    mosaics: tuple[StandinMosaic, ...]
 
 
 def _next_month(month: tuple[int, int]) -> tuple[int, int]:
@@ -82,10 +82,16 @@ def _next_month(month: tuple[int, int]) -> tuple[int, int]:
     return (year + number // 12, number % 12 + 1)
 
 
-def _mosaic(span: str, kind: str = "analytic") -> Mosaic:
+def _mosaic(span: str, kind: str = "analytic") -> StandinMosaic:
     name = f"planet_medres_normalized_{kind}_{span}_mosaic"
-    months = [tuple(map(int, part.split("-"))) for part in span.split("_")]
-    return Mosaic(name, str(uuid.uuid5(_NAMESPACE, name)), months[0], _next_month(months[-1]))
+    first, _, last = span.partition("_")
+    return StandinMosaic(name, str(uuid.uuid5(_NAMESPACE, name)), _month(first), _next_month(_month(last or first)))
+
+
+def _month(text: str) -> tuple[int, int]:
+    """Year and month of ``YYYY-MM``."""
+    year, month = text.split("-")
+    return int(year), int(month)
 
 
 @lru_cache(maxsize=1)
@@ -105,13 +111,13 @@ def all_series() -> tuple[Series, ...]:
 
 
 @lru_cache(maxsize=1)
-def all_mosaics() -> dict[str, Mosaic]:
+def all_mosaics() -> dict[str, StandinMosaic]:
     """All mosaics by id, in time order."""
     return {mosaic.id: mosaic for series in all_series() for mosaic in series.mosaics}
 
 
 @lru_cache(maxsize=1)
-def unlisted_mosaic() -> Mosaic:
+def unlisted_mosaic() -> StandinMosaic:
     """One whose quads lack the alpha band, for readers that know no quads of five; found by its full name alone."""
     return _mosaic(_ARCHIVE[7], f"analytic{WITHOUT_ALPHA}")
 
@@ -142,7 +148,7 @@ def is_downloadable(x: int, y: int) -> bool:
     return (x, y) != lone_quad() and dice % _WITHHELD_ONE_IN != 0
 
 
-def percent_covered(mosaic: Mosaic, x: int, y: int) -> float:
+def percent_covered(mosaic: StandinMosaic, x: int, y: int) -> float:
     """Share of a quad that a mosaic has data for, in percent."""
     col, row = GRID.quad_origin(x, y)
     gaps = gap_mask(Frame(col, row, QUAD_PX, QUAD_PX, 16), mosaic.name)

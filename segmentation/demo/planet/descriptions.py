@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from segmentation.demo.landscape.districts import GRID
-from segmentation.demo.planet.catalogue import COVERED_ROWS, Mosaic, Series, is_downloadable, percent_covered, quad_bbox
+from segmentation.demo.planet.catalogue import (
+    COVERED_ROWS,
+    Series,
+    StandinMosaic,
+    is_downloadable,
+    percent_covered,
+    quad_bbox,
+)
 from segmentation.geo.grid import QUAD_PX, quad_name
 
 PREFIX, DATA_PREFIX = "/basemaps/v1", "/data/v1"
@@ -31,7 +38,7 @@ class Links:
         return f"{self.host}{path}?{urlencode(sorted({**query, 'api_key': self.key}.items()))}"
 
 
-def mosaic_json(links_to: Links, mosaic: Mosaic) -> dict:
+def mosaic_json(links_to: Links, mosaic: StandinMosaic) -> dict:
     """A mosaic as the API describes it."""
     path = f"{PREFIX}/mosaics/{mosaic.id}"
     first, last = mosaic.acquired
@@ -66,7 +73,7 @@ def series_json(links_to: Links, series: Series) -> dict:
     return {"_links": links, "id": series.id, "interval": series.interval, "name": series.name}
 
 
-def quad_json(links_to: Links, mosaic: Mosaic, x: int, y: int, minimal: bool = False) -> dict:
+def quad_json(links_to: Links, mosaic: StandinMosaic, x: int, y: int, *, minimal: bool = False) -> dict:
     """A quad as the API describes it; without a download link where the key may not have it."""
     name = quad_name(x, y)
     path = f"{PREFIX}/mosaics/{mosaic.id}/quads/{name}"

@@ -12,7 +12,7 @@ import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 from segmentation.demo.planet.exchange import Refusal, Request, Response, as_json
@@ -63,7 +63,8 @@ class Faults:
     page_size: int | None = None
 
     def __post_init__(self):
-        unknown = ({*self.shares} | {rule.kind for rule in self.rules}) - KINDS.keys()
+        named = {*self.shares, *(rule.kind for rule in self.rules)}
+        unknown = named - KINDS.keys()
         if unknown or sum(self.shares.values()) > 1:
             raise ValueError(f"no such faults, or shares above 1: {sorted(unknown)}, {self.shares}")
 
@@ -88,7 +89,7 @@ class Faults:
         return None
 
 
-def disturb(answers: dict[str, Answer], faults: Faults, key: str) -> dict[str, Answer]:
+def disturb(answers: Mapping[str, Answer], faults: Faults, key: str) -> dict[str, Answer]:
     """Wrap what answers on each port, so that faults come between and requests are counted.
 
     Any port then also answers ``COUNTS_PATH``, without key: ``requests`` and ``faulted`` by port and path,
@@ -106,7 +107,9 @@ class Counts:
         coded = base64.b64encode(key.encode())[: len(key) * 4 // 3]
         self._secrets = {"key": key.encode(), "key in base64": coded}
         self._lock = threading.Lock()
-        self._requests, self._faulted, self._faults = Counter(), Counter(), Counter()
+        self._requests: Counter[tuple[str, str]] = Counter()
+        self._faulted: Counter[tuple[str, str]] = Counter()
+        self._faults: Counter[str] = Counter()
         self._leaks: set[str] = set()
 
     def request(self, port: str, request: Request) -> int:
@@ -144,8 +147,8 @@ class Counts:
             }
 
 
-def _by_port(counter: Counter) -> dict[str, dict[str, int]]:
-    table = {"api": {}, "storage": {}}
+def _by_port(counter: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
+    table: dict[str, dict[str, int]] = {"api": {}, "storage": {}}
     for (port, path), count in counter.items():
         table[port][path] = count
     return table
@@ -169,8 +172,10 @@ class _Disturbed:
         except Refusal as refusal:
             response = refusal.response
         kind = self._kind(request.path, nth)
-        disturbed = KINDS[kind](response) if kind else None
-        if disturbed is None:
+        if kind is None:
+            return response
+        disturbed = KINDS[kind](response)
+        if disturbed is None:  # this fault does not apply to such a response
             return response
         self.counts.fault(self.port, request.path, kind)
         return disturbed

@@ -13,10 +13,9 @@ from rasterio.transform import Affine
 
 from segmentation.demo.landscape.render import render_quad
 from segmentation.geo.geotiffs import new_geotiff
-from segmentation.geo.grid import CRS, QUAD_PX, Grid, quad_name
+from segmentation.geo.grid import CRS, QUAD_BLOCK_PX, QUAD_PX, Grid, quad_name
 
 WITHOUT_ALPHA = "_4band"  # in a mosaic's name
-_BLOCK_PX = 512
 _RENDERED_AT_ONCE = 2
 _COLOURS = (ColorInterp.blue, ColorInterp.green, ColorInterp.red, ColorInterp.undefined, ColorInterp.alpha)
 
@@ -32,8 +31,6 @@ def write_quad(path: Path, grid: Grid, x: int, y: int, pixels: np.ndarray) -> No
         pixels: (5, 4096, 4096) uint16, or 4 bands without alpha.
     """
     minx, _, _, maxy = grid.quad_bounds(x, y)
-    layout = {"tiled": True, "blockxsize": _BLOCK_PX, "blockysize": _BLOCK_PX, "interleave": "band"}
-    packing = {"compress": "deflate", "zlevel": 1, "predictor": 2, "photometric": "minisblack", "alpha": "unspecified"}
     with new_geotiff(
         path,
         driver="GTiff",
@@ -43,15 +40,22 @@ def write_quad(path: Path, grid: Grid, x: int, y: int, pixels: np.ndarray) -> No
         dtype="uint16",
         crs=CRS,
         transform=Affine(grid.pixel_m, 0.0, minx, 0.0, -grid.pixel_m, maxy),
-        **layout,
-        **packing,
+        tiled=True,
+        blockxsize=QUAD_BLOCK_PX,
+        blockysize=QUAD_BLOCK_PX,
+        interleave="band",
+        compress="deflate",
+        zlevel=1,
+        predictor=2,
+        photometric="minisblack",
+        alpha="unspecified",
     ) as quad:
         quad.colorinterp = _COLOURS[: len(pixels)]
         quad.write(pixels)
 
 
 @dataclass
-class QuadCache:
+class RenderedQuads:
     """Quads on disk under ``root/MOSAIC/X-Y.tif``; several processes may share the folder."""
 
     root: Path
@@ -59,7 +63,7 @@ class QuadCache:
     _locks: dict[Path, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
     _slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_RENDERED_AT_ONCE))
 
-    def quad(self, mosaic: str, x: int, y: int) -> Path:
+    def file(self, mosaic: str, x: int, y: int) -> Path:
         """The file of a quad; the first to ask for it renders it, others wait."""
         path = self.root / mosaic / f"{quad_name(x, y)}.tif"
         with self._locks[path]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from segmentation.demo.landscape.noise import seed_of
-from segmentation.demo.planet.catalogue import Mosaic
+from segmentation.demo.planet.catalogue import StandinMosaic
 
 _SCENES_PER_QUAD = 4
 _LAST_SHORT_ID_YEAR = 2019  # later ids carry hundredths of a second
 
 
-def scenes_of(mosaic: Mosaic, x: int, y: int) -> list[str]:
+def scenes_of(mosaic: StandinMosaic, x: int, y: int) -> list[str]:
     """Ids of the scenes that contribute to a quad; neighbouring quads share some of them."""
     return [_scene(mosaic, (x + 2 * k) // 3, y // 3, k) for k in range(_SCENES_PER_QUAD)]
 
 
-def _scene(mosaic: Mosaic, strip_x: int, strip_y: int, k: int) -> str:
+def _scene(mosaic: StandinMosaic, strip_x: int, strip_y: int, k: int) -> str:
     rng = np.random.default_rng(seed_of(mosaic.name, strip_x, strip_y, k))
     year, month = mosaic.first_month
     month += int(rng.integers(0, mosaic.months))

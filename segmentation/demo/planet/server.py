@@ -16,8 +16,8 @@ from segmentation.core.process import leftovers
 from segmentation.demo.planet.api import Api
 from segmentation.demo.planet.descriptions import PREFIX, Links
 from segmentation.demo.planet.exchange import LOOPBACK, serve
-from segmentation.demo.planet.faults import Faults, disturb
-from segmentation.demo.planet.quads import QuadCache
+from segmentation.demo.planet.faults import Answer, Faults, disturb
+from segmentation.demo.planet.quads import RenderedQuads
 from segmentation.demo.planet.standin import DEMO_KEY
 from segmentation.demo.planet.storage import Storage
 
@@ -25,9 +25,9 @@ from segmentation.demo.planet.storage import Storage
 def start(cache: Path, port: int, key: str, faults: Faults | None = None) -> str:
     """Start to serve in the background; returns the API's base URL."""
     leftovers.clear(cache.rglob(f"{leftovers.PREFIX}*"))
-    storage = Storage(QuadCache(cache))
+    storage = Storage(RenderedQuads(cache))
     api = Api(Links(key), storage)
-    answers = {"api": api.answer, "storage": storage.answer}
+    answers: dict[str, Answer] = {"api": api.answer, "storage": storage.answer}
     if faults is not None:
         answers = disturb(answers, faults, key)
     storage.url = f"http://{LOOPBACK}:{serve(answers['storage']).server_port}"

@@ -46,6 +46,8 @@ def standin(cache: Path, key: str = DEMO_KEY, faults: Faults | None = None) -> I
             command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True
         ) as process,
     ):
+        assert process.stdin is not None  # both are pipes
+        assert process.stdout is not None
         try:
             word, _, url = process.stdout.readline().strip().partition(" ")
             if word != "ready":

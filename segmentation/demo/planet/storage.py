@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from segmentation.demo.planet.exchange import Refusal, Request, Response
-from segmentation.demo.planet.quads import QuadCache
+from segmentation.demo.planet.quads import RenderedQuads
 
 _VALID_S = 600
 _PATH = re.compile(r"/storage/(?P<mosaic>[\w.-]+)/(?P<x>\d+)-(?P<y>\d+)\.tif")
@@ -22,7 +22,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 class Storage:
     """Signs URLs of quads and answers the requests for them."""
 
-    cache: QuadCache
+    quads: RenderedQuads
     url: str = ""
     _secret: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
 
@@ -52,12 +52,12 @@ class Storage:
         return self._quad(request, match["mosaic"], int(match["x"]), int(match["y"]))
 
     def _quad(self, request: Request, mosaic: str, x: int, y: int) -> Response:
-        path = self.cache.quad(mosaic, x, y)
+        path = self.quads.file(mosaic, x, y)
         size = path.stat().st_size
         tag = f'"{hashlib.sha256(f"{mosaic}/{x}-{y}/{size}".encode()).hexdigest()[:32]}"'
         headers = {
             "Content-Type": "image/tiff",
-            "Content-Disposition": f'attachment; filename="L{self.cache.grid.level:02d}-{x:04d}E-{y:04d}N.tif"',
+            "Content-Disposition": f'attachment; filename="L{self.quads.grid.level:02d}-{x:04d}E-{y:04d}N.tif"',
             "Accept-Ranges": "bytes",
             "ETag": tag,
         }

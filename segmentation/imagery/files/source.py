@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -18,20 +17,20 @@ from segmentation.core.errors import PipelineError
 from segmentation.core.progress import progress
 from segmentation.geo.grid import CHIP_PX, CRS, Grid, Windows, boxes, mercator_to_lonlat
 from segmentation.imagery.cache import COVERED, NOT_COVERED
-from segmentation.imagery.files.content import Content, examine
-from segmentation.imagery.files.doubts import larger_shares, require_reflectance, warn_of_fill, warn_of_other_bands
-from segmentation.imagery.rasters.description import (
-    COLOURS,
-    Raster,
-    Reflectance,
-    describe,
-    nearest_level,
-    placed,
-    read_layout,
+from segmentation.imagery.files.content import Content, by_time_of_change, examine
+from segmentation.imagery.files.plausibility import (
+    larger_shares,
+    require_reflectance,
+    warn_of_fill,
+    warn_of_other_bands,
 )
+from segmentation.imagery.files.reader import RasterReader
+from segmentation.imagery.rasters.bands import COLOURS
+from segmentation.imagery.rasters.description import Raster, describe, read_layout
 from segmentation.imagery.rasters.finding import find_files, require_one_kind
-from segmentation.imagery.rasters.warping import Mosaic, add_raster
-from segmentation.imagery.source import Forecast, Pixels, Prepared
+from segmentation.imagery.rasters.places import nearest_level, on_world_map
+from segmentation.imagery.rasters.scales import Reflectance
+from segmentation.imagery.source import Forecast, Prepared
 from segmentation.windows.record import Footprint
 
 _UNIT = "file"
@@ -39,41 +38,6 @@ _NAMED = 3
 # Windows under which files are looked at before anything is cut, all files together; one of each file at least.
 _LOOKED_AT = 64
 _AS_DESCRIBED = "as the files say"
-
-
-@dataclass(frozen=True)
-class RasterReader:
-    """Reads windows from files; small and picklable, so that every worker process has its own.
-
-    Attributes:
-        grid: the chips' pixel grid.
-        rasters: the files, the first valid pixel wins.
-        file: (m,) int64, positions of files.
-        bounds_3857: (m, 4) float64, where they lie on the world's map (a file at the antimeridian on both sides).
-    """
-
-    grid: Grid
-    rasters: tuple[Raster, ...]
-    file: np.ndarray
-    bounds_3857: np.ndarray
-
-    def read(self, col: int, row: int, side_px: int) -> Pixels:
-        """Read a window (grid pixels, see ``Grid``) onto 512 x 512 pixels, see ``warping.warp``.
-
-        Raises:
-            PipelineError: a file cannot be read.
-        """
-        chip = self.grid.window_transform(col, row, side_px // CHIP_PX)
-        west, north = chip @ (0, 0)
-        east, south = chip @ (CHIP_PX, CHIP_PX)
-        minx, miny, maxx, maxy = self.bounds_3857.T
-        near = (minx < east) & (maxx > west) & (miny < north) & (maxy > south)
-        mosaic = Mosaic(len(self.rasters[0].bands))
-        for position in np.unique(self.file[near]):
-            add_raster(mosaic, self.rasters[position], chip)
-            if mosaic.full:
-                break
-        return mosaic.pixels()
 
 
 class RasterImagery:
@@ -85,10 +49,10 @@ class RasterImagery:
         bands: see ``description.describe``.
         reflectance: see ``description.describe``.
         level: of the grid; None for the one nearest to the finest file.
-        quiet: no progress bars.
         no_data: see ``description.describe``.
         kept: settings of an earlier run for the same year. Where it read the same files, these keep the name and the
             fingerprint that it gave them: they may lie in another folder now, or have been fingerprinted otherwise.
+        quiet: no progress bars.
 
     Raises:
         PipelineError: a file is missing, cannot be read or does not say enough, or they differ in their bands.
@@ -97,12 +61,13 @@ class RasterImagery:
     def __init__(
         self,
         paths: Sequence[Path],
+        *,
         bands: Sequence[str] | None = None,
         reflectance: Reflectance | None = None,
         level: int | None = None,
-        quiet: bool = False,
         no_data: float | None = None,
         kept: Mapping[str, str | int] | None = None,
+        quiet: bool = False,
     ):
         files = find_files(paths)
         with progress(total=2 * len(files), desc="files", unit="file", quiet=quiet, leave=False) as bar:
@@ -111,18 +76,19 @@ class RasterImagery:
                 layouts[path] = read_layout(path)
                 bar.update()
             require_one_kind(layouts, paths)
-            described = []
+            rasters, places = [], []
             for path in files:
-                described.append(describe(path, bands, reflectance, no_data))
+                raster, place = describe(path, bands, reflectance, no_data)
+                rasters.append(raster)
+                places.append(place)
                 bar.update()
-        self._rasters = tuple(raster for raster, _ in described)
         if bands:
-            warn_of_other_bands(self._rasters, layouts)
-        places = [place for _, place in described]
-        _require_same_bands(self._rasters)
-        finest = min(place.pixel_3857_m for place in places)
-        self.grid = Grid(nearest_level(finest) if level is None else level)
-        self._file, self._outlines = placed([place.outline for place in places])
+            warn_of_other_bands(rasters, layouts)
+        _require_same_bands(rasters)
+        self._rasters = tuple(rasters)
+        finest_m = min(place.pixel_3857_m for place in places)
+        self.grid = Grid(nearest_level(finest_m) if level is None else level)
+        self._file, self._outlines = on_world_map([place.outline for place in places])
         self._tree = shapely.STRtree(self._outlines)
         more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
         self._given_name = ", ".join(path.resolve().name for path in paths[:_NAMED]) + more
@@ -169,8 +135,9 @@ class RasterImagery:
         """Number and fingerprint of the files, or what an earlier run has called the same ones."""
         digest = hashlib.sha256("\n".join(content.fingerprint for content in self._contents).encode())
         now = f"{len(self._rasters)}, {digest.hexdigest()[:16]}"
-        before = self._kept.get("files")
-        return before if before in {now, f"{len(self._rasters)}, {_by_time_of_change(self._rasters)}"} else now
+        before = str(self._kept.get("files"))
+        earlier_kind = f"{len(self._rasters)}, {by_time_of_change(self._rasters)}"
+        return before if before in {now, earlier_kind} else now
 
     @property
     def _name(self) -> str:
@@ -232,7 +199,7 @@ class RasterImagery:
     def release(self, positions: Sequence[int]) -> None:
         """Files stay."""
 
-    def doubt(self, path: Path) -> None:
+    def mark_damaged(self, path: Path) -> None:
         """The user's own files are not made again."""
 
     def close(self) -> None:
@@ -276,13 +243,3 @@ def _extent(bounds_3857: np.ndarray) -> str:
     west, south = mercator_to_lonlat(bounds_3857[:, 0].min(), bounds_3857[:, 1].min())
     east, north = mercator_to_lonlat(bounds_3857[:, 2].max(), bounds_3857[:, 3].max())
     return f"from {west:.2f}, {south:.2f} to {east:.2f}, {north:.2f} degrees"
-
-
-def _by_time_of_change(rasters: Sequence[Raster]) -> str:
-    """The fingerprint that earlier versions kept: of the files' names, sizes and times of change."""
-    digest = hashlib.sha256()
-    for raster in rasters:
-        known = raster.path.stat()
-        read = raster.bands, raster.scales, raster.offsets
-        digest.update(f"{raster.path.name} {known.st_size} {known.st_mtime_ns} {read}\n".encode())
-    return digest.hexdigest()[:16]

@@ -10,15 +10,19 @@ from urllib.parse import urlsplit
 
 from segmentation.core.errors import PipelineError
 from segmentation.geo.grid import QUAD_PX, Grid, quad_name
-from segmentation.imagery.web.client import NoRanges, NotGiven, Traffic, Web
-from segmentation.imagery.web.ranges import fetch_blocks
+from segmentation.imagery.planet.blocks import fetch_blocks
+from segmentation.imagery.planet.key import KEY_NAMES
+from segmentation.imagery.web.client import NoRanges, NotGiven, Server, Web
 from segmentation.imagery.web.sessions import host_of
+from segmentation.imagery.web.traffic import Traffic
 
 API_URL = "https://api.planet.com/basemaps/v1"
 _BASEMAPS, _DATA = "/basemaps/v1", "/data/v1"
 
 _NOT_GIVEN = (403, 404)
 _SCENE_TYPE = "PSScene"
+# Mosaics that are named where the one asked for is not among them.
+_NAMED = 12
 # The most ids that one search takes.
 _SEARCH_IDS = 250
 
@@ -46,10 +50,18 @@ class PlanetClient:
         connections: size of the connection pool, the number of threads.
     """
 
-    def __init__(self, key: str, api_url: str = API_URL, max_rps: float = 5.0, tries: int = 8, connections: int = 8):
+    def __init__(self, key: str, api_url: str = API_URL, *, max_rps: float = 5.0, tries: int = 8, connections: int = 8):
         self._api_url = api_url.rstrip("/")
         self._data_url = self._api_url.removesuffix(_BASEMAPS) + _DATA
-        self._web = Web(key, host_of(api_url), max_rps, tries, connections)
+        server = Server(
+            host=host_of(api_url),
+            domain="planet.com",
+            key=key,
+            check_address="check --api-url",
+            check_answers="does not answer as Planet's Basemaps API does; check --api-url (or PL_API_URL)",
+            check_key=f"check {', '.join(KEY_NAMES)} or .env",
+        )
+        self._web = Web(server, max_rps=max_rps, tries=tries, connections=connections)
 
     @property
     def traffic(self) -> Traffic:
@@ -65,14 +77,16 @@ class PlanetClient:
         found = next(self._listing("/mosaics", "mosaics", {"name__is": name}), None)
         if found is None:
             seen = sorted(item["name"] for item in self._listing("/mosaics", "mosaics", {"_page_size": 250}))
-            sees = f"it sees {len(seen)}: {', '.join(seen[:12])}{', ...' if len(seen) > 12 else ''}"
+            more = ", ..." if len(seen) > _NAMED else ""
+            sees = f"it sees {len(seen)}: {', '.join(seen[:_NAMED])}{more}" if seen else "it sees none at all"
+            raise PipelineError(f"mosaic {name} is not visible to this API key; {sees}")
+        # What the API leaves out is as usual.
+        quad_px = found.get("grid", {}).get("quad_size", QUAD_PX)
+        level = found.get("level", Grid().level)
+        dtype = found.get("datatype")
+        if (quad_px, level) != (QUAD_PX, Grid().level) or dtype not in {"uint16", None}:
             raise PipelineError(
-                f"mosaic {name} is not visible to this API key; {sees if seen else 'it sees none at all'}"
-            )
-        kind = found.get("grid", {}).get("quad_size", QUAD_PX), found.get("level", Grid().level), found.get("datatype")
-        if kind not in {(QUAD_PX, Grid().level, "uint16"), (QUAD_PX, Grid().level, None)}:
-            raise PipelineError(
-                f"mosaic {name} has quads of {kind[0]} px at level {kind[1]} in {kind[2]}; "
+                f"mosaic {name} has quads of {quad_px} px at level {level} in {dtype}; "
                 f"needed are {QUAD_PX} px, level {Grid().level}, uint16 (an analytic mosaic)"
             )
         return Mosaic(found["id"], found["name"])
@@ -104,7 +118,7 @@ class PlanetClient:
             raise QuadNotCovered(f"the download answers {status}")
 
     def download_blocks(self, link: str, target: Path, blocks: Sequence[int], grid: Grid, x: int, y: int) -> bool:
-        """Download some blocks of a quad, see ``web.ranges.fetch_blocks``.
+        """Download some blocks of a quad, see ``planet.blocks.fetch_blocks``.
 
         Returns:
             Whether the server can do that; if not, there is no file.
@@ -115,8 +129,8 @@ class PlanetClient:
         """
         try:
             fetch_blocks(self._web, link, target, blocks, grid, x, y)
-        except NotGiven as status:
-            raise QuadNotCovered(f"the download answers {status}") from None
+        except NotGiven as refusal:
+            raise QuadNotCovered(f"the download answers {refusal.status}") from None
         except NoRanges:
             return False
         return True
@@ -127,11 +141,15 @@ class PlanetClient:
         Links name scenes as ``.../item-types/TYPE/items/ID``, some with a fragment behind; other satellites'
         scenes (RapidEye) carry no cloud figures and are left out.
         """
-        status, _ = first = self._web.json(f"{self._quad_url(mosaic, x, y)}/items", accept=_NOT_GIVEN)
+        status, first = self._web.json(f"{self._quad_url(mosaic, x, y)}/items", accept=_NOT_GIVEN)
         if status in _NOT_GIVEN:
             return []
-        paths = [urlsplit(item["link"]).path.split("/") for item in self._pages(first[1], "items")]
-        return sorted({path[-1] for path in paths if _SCENE_TYPE in path[-3]})
+        scenes = set()
+        for item in self._pages(first, "items"):
+            *_, item_type, _, scene = urlsplit(item["link"]).path.split("/")
+            if _SCENE_TYPE in item_type:
+                scenes.add(scene)
+        return sorted(scenes)
 
     def scene_clouds(self, ids: Iterable[str]) -> Iterator[dict[str, float | None]]:
         """Cloud and heavy haze of scenes, percent of the scene, added up; None where the metadata does not say.

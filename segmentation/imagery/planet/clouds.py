@@ -22,7 +22,7 @@ from segmentation.imagery.planet.client import Mosaic, PlanetClient
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenMosaic:
     """A quad's mosaic, and its score where scene metadata decided."""
 
     mosaic: Mosaic
@@ -39,14 +39,14 @@ class CloudScores:
         quiet: no progress bars.
     """
 
-    def __init__(self, client: PlanetClient, folder: Path, threads: int, quiet: bool = False):
+    def __init__(self, client: PlanetClient, folder: Path, threads: int, *, quiet: bool = False):
         self._client = client
         self._threads = threads
         self._quiet = quiet
         self._scenes = Journal(folder / "scenes_of_quads.jsonl")
         self._clouds = Journal(folder / "scene_clouds.jsonl")
 
-    def choose(self, quads: Sequence[Quad], candidates: Sequence[Mosaic], default: Mosaic) -> dict[Quad, Choice]:
+    def choose(self, quads: Sequence[Quad], candidates: Sequence[Mosaic], default: Mosaic) -> dict[Quad, ChosenMosaic]:
         """The least cloudy candidate of every quad; the default where no candidate has a score.
 
         Args:
@@ -66,11 +66,12 @@ class CloudScores:
         table["cloud"] = table["scene"].map(self._clouds.get).astype("float64")
         scores = table.groupby(["quad", "number"])["cloud"].mean().dropna().reset_index()
         best = scores.sort_values(["cloud", "number"], ascending=[True, False]).drop_duplicates("quad")
-        chosen = {row.quad: Choice(candidates[row.number], round(row.cloud, 3)) for row in best.itertuples()}
-        return {quad: chosen.get(quad, Choice(default)) for quad in quads}
+        chosen = {row.quad: ChosenMosaic(candidates[row.number], round(row.cloud, 3)) for row in best.itertuples()}
+        return {quad: chosen.get(quad, ChosenMosaic(default)) for quad in quads}
 
     def _ask_for_scenes(self, quads: Sequence[Quad], candidates: Sequence[Mosaic]) -> None:
-        missing = [(m, quad) for quad in quads for m in candidates if _key(m, quad) not in self._scenes]
+        pairs = [(mosaic, quad) for quad in quads for mosaic in candidates]
+        missing = [(mosaic, quad) for mosaic, quad in pairs if _key(mosaic, quad) not in self._scenes]
         with ThreadPoolExecutor(self._threads) as pool:
             answers = pool.map(lambda pair: self._client.scenes_of(pair[0], *pair[1]), missing)
             bar = progress(answers, total=len(missing), desc="scenes", unit="quad", quiet=self._quiet or not missing)

@@ -12,12 +12,12 @@ import rasterio
 
 from segmentation.core.errors import DiskFull, PipelineError
 from segmentation.geo.grid import Grid, quad_name
-from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, Quad, QuadCache, QuadRecord
+from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, PieceRecord, Quad, QuadCache
+from segmentation.imagery.planet.blocks import PARTIAL_TAG
 from segmentation.imagery.planet.client import PlanetClient, QuadNotCovered
-from segmentation.imagery.planet.clouds import Choice
+from segmentation.imagery.planet.clouds import ChosenMosaic
 from segmentation.imagery.planet.quads import check_quad
 from segmentation.imagery.web.client import Refused
-from segmentation.imagery.web.ranges import PARTIAL_TAG
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class QuadFetcher:
         """Wait no more for what another process is fetching."""
         self._given_up.set()
 
-    def fetch(self, quad: Quad, choice: Choice, blocks: Sequence[int] | None) -> QuadRecord:
+    def fetch(self, quad: Quad, choice: ChosenMosaic, blocks: Sequence[int] | None) -> PieceRecord:
         """Fetch a quad, unless another process has done so meanwhile, and keep and say what has become of it.
 
         Args:
@@ -52,16 +52,17 @@ class QuadFetcher:
             GivenUp: nobody waits any more for what another process is fetching.
         """
         with self._cache.held(quad, self._given_up):
-            if self._cache.is_settled(quad, blocks):
+            if self._cache.is_complete(quad, blocks):
                 return self._cache.record(quad)
-            record = self._fetch(quad, choice, blocks)
+            record = self._outcome(quad, choice, blocks)
             self._cache.keep(quad, record)
             return record
 
-    def _fetch(self, quad: Quad, choice: Choice, blocks: Sequence[int] | None) -> QuadRecord:
-        record = partial(QuadRecord, choice.mosaic.name, cloud=choice.cloud)
+    def _outcome(self, quad: Quad, choice: ChosenMosaic, blocks: Sequence[int] | None) -> PieceRecord:
+        """Fetch a quad and say what has become of it."""
+        record = partial(PieceRecord, choice.mosaic.name, cloud=choice.cloud)
         try:
-            got = self._get(quad, choice, blocks)
+            got = self._fetch_file(quad, choice, blocks)
         except QuadNotCovered as reason:
             return record(NOT_COVERED, reason=str(reason))
         except (Refused, DiskFull):
@@ -71,10 +72,10 @@ class QuadFetcher:
             return record(FAILED, reason=str(error))
         return record(COVERED, size=self._cache.path(quad).stat().st_size, blocks=got)
 
-    def _get(self, quad: Quad, choice: Choice, blocks: Sequence[int] | None) -> list[int] | None:
-        """Make a quad's file; the blocks in it, None for all."""
+    def _fetch_file(self, quad: Quad, choice: ChosenMosaic, blocks: Sequence[int] | None) -> list[int] | None:
+        """Fetch a quad's file; the numbers of the blocks in it, None for all."""
         path = self._cache.path(quad)
-        known = self._cache.record(quad)
+        known = self._cache.get(quad)
         # A file without a record may be whole: the run that fetched it was cut off, or someone has put it there.
         if known is None and choice.cloud is None and self._is_whole(path, quad):
             return None

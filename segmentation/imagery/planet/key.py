@@ -1,11 +1,11 @@
-"""The API key: where it comes from, and how it stays out of every text."""
+"""The API key: where it comes from."""
 
 from __future__ import annotations
 
 import io
 import os
-import re
 import string
+from collections.abc import Mapping
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -28,7 +28,7 @@ def find_api_key() -> str:
     Raises:
         PipelineError: there is none, or it has characters that no request can carry.
     """
-    places = {"the environment": os.environ}
+    places: dict[str, Mapping[str, str | None]] = {"the environment": os.environ}
     for file in (Path.cwd() / ".env", REPOSITORY / ".env"):
         places[str(file)] = _values(file)
     for place, values in places.items():
@@ -54,9 +54,3 @@ def _usable(key: str, where: str) -> str:
     if not (key.isascii() and key.isprintable()):
         raise PipelineError(f"{where} is no API key: it has characters other than plain letters, digits and signs")
     return key
-
-
-def redact(text: str, key: str = "") -> str:
-    """The text without API keys: the values of ``api_key=`` and the given key itself."""
-    text = re.sub(r"(api_key=)[^&\s\"'>]+", r"\1***", text, flags=re.IGNORECASE)
-    return text.replace(key, "***") if key else text

@@ -6,9 +6,6 @@ September 2020. As in the study, a year is seen in its second half (June to Nove
 
 from __future__ import annotations
 
-import re
-from datetime import date
-
 from segmentation.core.errors import PipelineError
 
 FIRST_YEAR, LAST_YEAR = 2016, 2024
@@ -16,7 +13,6 @@ FIRST_YEAR, LAST_YEAR = 2016, 2024
 # September lies in the middle of the study's season and in the dry season of most mining regions of the tropics.
 _DEFAULT_MONTH = 9
 _NAME = "planet_medres_normalized_analytic_{}_mosaic"
-_PERIOD = re.compile(r"_(\d{4})-(\d{2})(?:_(\d{4})-(\d{2}))?_mosaic$")
 
 
 def default_mosaic(year: int) -> str:
@@ -41,20 +37,12 @@ def candidate_mosaics(year: int) -> tuple[str, ...]:
     """Names of the mosaics among which the study takes the least cloudy one, in the order of time.
 
     Raises:
-        PipelineError: NICFI has no mosaic of that year.
+        PipelineError: the year lies before NICFI's first mosaic.
     """
     if year < 2020:
         return (default_mosaic(year),)
-    monthly = [f"{year}-{month:02d}" for month in range(9 if year == 2020 else 6, 12)]
-    return (*([default_mosaic(year)] if year == 2020 else []), *(_NAME.format(month) for month in monthly))
-
-
-def mosaic_period(name: str) -> tuple[date, date] | None:
-    """First day shown by a mosaic and first day after it, read from its name; None where the name has no dates."""
-    match = _PERIOD.search(name)
-    if match is None:
-        return None
-    first_year, first_month, last_year, last_month = match.groups()
-    last_year, last_month = last_year or first_year, last_month or first_month
-    after = int(last_year) * 12 + int(last_month)
-    return date(int(first_year), int(first_month), 1), date(after // 12, after % 12 + 1, 1)
+    first_month = 9 if year == 2020 else 6
+    names = [_NAME.format(f"{year}-{month:02d}") for month in range(first_month, 12)]
+    if year == 2020:  # one mosaic shows its June to August
+        names.insert(0, default_mosaic(year))
+    return tuple(names)

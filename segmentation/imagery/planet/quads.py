@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import rasterio
-from rasterio.enums import Compression, Interleaving
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from segmentation.core.errors import DamagedFile
-from segmentation.geo.geotiffs import block_extents
 from segmentation.geo.grid import CHIP_PX, CRS, PLACE_TOLERANCE_PX, QUAD_PX, Grid, Windows, misplaced_px, quad_name
+from segmentation.imagery.rasters.blocks import require_intact
 from segmentation.imagery.reflectance import ALPHA, BLUE, GREEN, NIR, RED, REFLECTANCE_SCALE
 from segmentation.imagery.source import Pixels
 
@@ -34,8 +34,8 @@ def check_quad(path: Path, grid: Grid, x: int, y: int) -> None:
             check_layout(quad, grid, x, y)
             for band in quad.indexes:
                 quad.checksum(band)
-            if quad.compression == Compression.deflate:
-                _check_blocks(path, quad)
+            with path.open("rb") as file:
+                require_intact(quad, [Window(0, 0, quad.width, quad.height)], partial(_read_between, file))
     except (RasterioError, zlib.error) as error:
         raise ValueError(str(error)) from None
 
@@ -57,14 +57,9 @@ def check_layout(quad: rasterio.DatasetReader, grid: Grid, x: int, y: int) -> No
         raise ValueError(f"georeferenced {off_px * grid.pixel_m:.3f} m off the quad grid")
 
 
-def _check_blocks(path: Path, quad: rasterio.DatasetReader) -> None:
-    """Decompress every block down to zlib's checksum, which GDAL leaves out: else half of all damage goes unnoticed."""
-    everything = [Window(0, 0, quad.width, quad.height)]
-    with path.open("rb") as file:
-        for band in quad.indexes if quad.interleaving == Interleaving.band else quad.indexes[:1]:
-            for offset, size in block_extents(quad, band, everything):
-                file.seek(offset)
-                zlib.decompress(file.read(size))
+def _read_between(file: BinaryIO, start: int, end: int) -> bytes:
+    file.seek(start)
+    return file.read(end - start)
 
 
 @dataclass(frozen=True)

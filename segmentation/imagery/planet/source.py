@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
@@ -14,16 +12,18 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from segmentation.core.progress import progress
 from segmentation.core.provenance import INVENTED, SYNTHETIC
-from segmentation.geo.grid import BLOCK_PX, CRS, QUAD_PX, Grid, Windows, boxes, quad_name
-from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, Quad, QuadCache, QuadRecord
-from segmentation.imagery.planet.client import PlanetClient
-from segmentation.imagery.planet.clouds import Choice, CloudScores
+from segmentation.geo.grid import CRS, Grid, Windows, boxes, quad_name
+from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, PieceRecord, Quad, QuadCache
+from segmentation.imagery.planet.client import Mosaic, PlanetClient
+from segmentation.imagery.planet.clouds import ChosenMosaic, CloudScores
+from segmentation.imagery.planet.estimates import mean_block_bytes, mean_blocks_to_fetch, requests_for
 from segmentation.imagery.planet.fetch import QuadFetcher
 from segmentation.imagery.planet.quads import QuadReader
+from segmentation.imagery.planet.uses import QuadUses, quads_of_each
 from segmentation.imagery.source import Forecast, Prepared
-from segmentation.imagery.web.client import Traffic
+from segmentation.imagery.web.parallel import as_they_end
+from segmentation.imagery.web.traffic import Traffic
 from segmentation.windows.record import Footprint, quads_by_window
 
 LEAST_CLOUDY = "least-cloudy"
@@ -31,12 +31,22 @@ WHOLE_QUADS, WINDOWS_ONLY = "quads", "windows"
 UNKNOWN = "unknown"
 _UNIT = "quad"
 
-# Planet's documentation speaks of more than 100 MB for an analytic quad.
-_TYPICAL_QUAD_BYTES = 100e6
-# Blocks of a whole quad.
-_BLOCKS = (QUAD_PX // BLOCK_PX) ** 2
-
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Api:
+    """The API, asked for its mosaics.
+
+    Attributes:
+        client: of the API.
+        default: the mosaic, or the one for quads without scene metadata.
+        candidates: to choose from for each quad, in the order of time.
+    """
+
+    client: PlanetClient
+    default: Mosaic
+    candidates: Sequence[Mosaic]
 
 
 class PlanetImagery:
@@ -64,16 +74,16 @@ class PlanetImagery:
         client: Callable[[], PlanetClient],
         mosaic: str,
         cache: Path,
+        *,
         candidates: Sequence[str] = (),
         fetch: str = WHOLE_QUADS,
         discard: bool = False,
         threads: int = 4,
         quiet: bool = False,
-        *,
         synthetic: bool = False,
     ):
         self.grid = Grid()
-        self._client_maker = client
+        self._make_client = client
         self._names = (mosaic, *candidates)
         self._mosaic = LEAST_CLOUDY if candidates else mosaic
         self._synthetic = synthetic
@@ -82,16 +92,19 @@ class PlanetImagery:
         self._discard = discard
         self._threads = threads
         self._quiet = quiet
-        self._client: PlanetClient | None = None
-        self._uses = _Uses([])
+        self._api: _Api | None = None
+        self._uses = QuadUses([])
         self._to_discard: list[Quad] = []
         self._discarding = Lock()
 
     def settings(self) -> dict[str, str | int]:
         """The mosaic, or those to choose from, the level, and whether all of it is drawn."""
-        named = {"candidates": " ".join(self._names[1:])} if self._mosaic == LEAST_CLOUDY else {}
-        mark = {SYNTHETIC: INVENTED} if self._synthetic else {}
-        return {"imagery": "planet", "mosaic": self._mosaic, "level": self.grid.level, **named, **mark}
+        settings: dict[str, str | int] = {"imagery": "planet", "mosaic": self._mosaic, "level": self.grid.level}
+        if self._mosaic == LEAST_CLOUDY:
+            settings["candidates"] = " ".join(self._names[1:])
+        if self._synthetic:
+            settings[SYNTHETIC] = INVENTED
+        return settings
 
     def reader(self) -> QuadReader:
         """Reads windows from the cached quads."""
@@ -99,46 +112,31 @@ class PlanetImagery:
 
     def forecast(self, windows: Windows, left: np.ndarray | None = None) -> Forecast:
         """What fetching would take; a block is as large as those on disk, or else as a quad is documented to be."""
-        quads, unfinished = self._quads(windows), windows.chosen(left)
+        quads = self._quads(windows)
+        unfinished = windows.chosen(left)
         missing = self._missing(unfinished)
         sizes = {quad: self._cache.size_of(quad) for quad in quads}
-        there = [quad for quad in quads if quad not in missing and sizes[quad]]
+        there = [quad for quad in quads if sizes[quad] and quad not in missing]
         not_covered = [quad for quad in quads if self._cache.is_not_covered(quad)]
-        block_bytes = self._block_bytes(quads)
-        fetched = [
-            _BLOCKS if blocks is None else len(self._with_known(quad, blocks)) for quad, blocks in missing.items()
-        ]
-        piece_bytes = block_bytes * (float(np.mean(fetched)) if fetched else _BLOCKS)
-        discarded = set(self._quads(unfinished)) if self._discard else set()
+        leaving = set(self._quads(unfinished)) if self._discard else set()
+        staying = [quad for quad in there if quad not in leaving]
+        piece_bytes = mean_block_bytes(self._cache, quads) * mean_blocks_to_fetch(self._cache, missing)
         return Forecast(
             unit=_UNIT,
             pieces=len(quads),
             covered=len(there),
             not_covered=len(not_covered),
-            requests=len(self._names) + len(missing) * (2 + len(self._names) - 1) if missing else 0,
+            requests=requests_for(len(missing), mosaics=len(self._names)),
             piece_bytes=piece_bytes,
             kept_bytes=0.0 if self._discard else piece_bytes,
-            on_disk_bytes=float(sum(sizes[quad] for quad in there if quad not in discarded)),
+            on_disk_bytes=float(sum(sizes[quad] for quad in staying)),
             spared=len(quads) - len(there) - len(not_covered) - len(missing),
         )
-
-    def _block_bytes(self, quads: Sequence[Quad]) -> float:
-        """Mean size of a block, by the quads on disk."""
-        size, blocks = 0, 0
-        for quad in quads:
-            if here := self._cache.size_of(quad):
-                known = self._cache.record(quad).blocks
-                size, blocks = size + here, blocks + (_BLOCKS if known is None else len(known))
-        return size / blocks if blocks else _TYPICAL_QUAD_BYTES / _BLOCKS
-
-    def _with_known(self, quad: Quad, blocks: Sequence[int]) -> set[int]:
-        """Blocks that are needed of a quad and those that it has: all of them are fetched, see ``QuadFetcher``."""
-        return {*blocks, *(self._cache.record(quad).blocks or () if self._cache.size_of(quad) else ())}
 
     @property
     def traffic(self) -> Traffic:
         """What has gone over the wire so far."""
-        return self._client.traffic if self._client else Traffic()
+        return Traffic() if self._api is None else self._api.client.traffic
 
     def connect(self, windows: Windows) -> None:
         """Find the mosaics, if any quad has yet to be fetched.
@@ -146,41 +144,45 @@ class PlanetImagery:
         Raises:
             PipelineError: no key, a refused key, or a mosaic that it does not see.
         """
-        if self._client is None and self._missing(windows):
-            self._client = self._client_maker()
-            self._default, *self._candidates = [self._client.mosaic(name) for name in self._names]
+        if self._missing(windows):
+            self._connected()
+
+    def _connected(self) -> _Api:
+        """The API, with the mosaics that were found when it was first needed."""
+        if self._api is None:
+            client = self._make_client()
+            default, *candidates = [client.mosaic(name) for name in self._names]
+            self._api = _Api(client, default, candidates)
+        return self._api
 
     def prepare(self, windows: Windows) -> Iterator[Prepared]:
-        """Fetch the missing quads; a window comes out as soon as all of its quads are settled.
+        """Fetch the missing quads; a window comes out as soon as the last of its quads is there or known to be missing.
 
         Raises:
             Refused: the key is of no use any more.
         """
-        self._cache = QuadCache(self._cache.folder)  # as it is now that the year is locked
+        self._cache.refresh()  # the year is locked now: what other runs have fetched before is known
         if len(windows):
-            self._cache.use()
-        position, x, y = self.grid.quads_of(windows)
-        quads = zip(x.tolist(), y.tolist(), strict=True)  # those of the first window, then of the second, and so on
-        touched = [list(islice(quads, count)) for count in np.bincount(position, minlength=len(windows)).tolist()]
-        self._uses = _Uses(touched)
-        pending = [len(quads) for quads in touched]
-        for quad in self._settle(windows):
+            self._cache.begin_reading()
+        self._uses = QuadUses(quads_of_each(windows, self.grid))
+        waiting_for = [len(self._uses.quads_of(window)) for window in range(len(windows))]
+        for quad in self._quads_as_they_come(windows):
             for window in self._uses.windows_of(quad):
-                pending[window] -= 1
-                if pending[window] == 0:
-                    yield Prepared(window, self._problem(touched[window]))
+                waiting_for[window] -= 1
+                if waiting_for[window] == 0:
+                    yield Prepared(window, self._problem(self._uses.quads_of(window)))
 
     def release(self, positions: Sequence[int]) -> None:
         """Windows that have been cut: quads that no other window needs are discarded, if that is wanted."""
-        freed = [quad for quad in self._uses.release(positions) if self._cache.record(quad).status == COVERED]
+        freed = self._uses.release(positions)
         if self._discard:
-            self._discard_quads(freed)
+            self._discard_quads([quad for quad in freed if self._cache.record(quad).status == COVERED])
 
     def footprint(self, windows: Windows) -> Footprint:
         """A piece a quad, from south-west to north-east, with the cloud score where that decided on the mosaic."""
         quads = sorted(self._quads(windows))
-        unknown = QuadRecord("", UNKNOWN)
-        records = [self._cache.record(quad) or unknown for quad in quads]
+        unknown = PieceRecord("", UNKNOWN)
+        records = [self._cache.get(quad) or unknown for quad in quads]
         x, y = np.array(quads, "int64").reshape(-1, 2).T
         pieces = gpd.GeoDataFrame(
             {
@@ -195,9 +197,9 @@ class PlanetImagery:
         )
         return Footprint(_UNIT, pieces, quads_by_window(windows, self.grid))
 
-    def doubt(self, path: Path) -> None:
-        """A file that cannot be read is fetched again."""
-        self._cache.doubt(path)
+    def mark_damaged(self, path: Path) -> None:
+        """Have a file that cannot be read fetched again."""
+        self._cache.mark_damaged(path)
 
     def close(self) -> None:
         """Leave the record of quads in order, and discard what could not be discarded before."""
@@ -209,7 +211,7 @@ class PlanetImagery:
                 len(self._to_discard),
                 self._cache.folder,
             )
-        self._cache.leave()
+        self._cache.end_reading()
         self._cache.tidy()
 
     def _discard_quads(self, quads: Sequence[Quad]) -> None:
@@ -222,73 +224,46 @@ class PlanetImagery:
     def _quads(self, windows: Windows) -> list[Quad]:
         """The distinct quads of windows, north to south and west to east, as windows are read."""
         _, x, y = self.grid.quads_of(windows)
-        distinct = np.unique(np.column_stack([-y, x]), axis=0)
-        return list(zip(distinct[:, 1].tolist(), (-distinct[:, 0]).tolist(), strict=True))
+        from_north = np.unique(np.column_stack([-y, x]), axis=0)
+        return list(zip(from_north[:, 1].tolist(), (-from_north[:, 0]).tolist(), strict=True))
 
     def _missing(self, windows: Windows) -> dict[Quad, list[int] | None]:
-        """The quads that are not settled, with the blocks that are needed of them (None for all)."""
+        """The quads that have to be asked for, with the blocks that are needed of them (None for all)."""
+        quads = self._quads(windows)
         if not self._by_blocks:
-            return {quad: None for quad in self._quads(windows) if not self._cache.is_settled(quad)}
+            return {quad: None for quad in quads if not self._cache.is_complete(quad)}
         x, y, number = self.grid.blocks_of(windows)
         blocks = pd.Series(number).groupby([x, y]).agg(list).to_dict()
-        quads = self._quads(windows)
-        return {quad: blocks[quad] for quad in quads if not self._cache.is_settled(quad, blocks[quad])}
+        return {quad: blocks[quad] for quad in quads if not self._cache.is_complete(quad, blocks[quad])}
 
-    def _settle(self, windows: Windows) -> Iterator[Quad]:
+    def _quads_as_they_come(self, windows: Windows) -> Iterator[Quad]:
         """Every quad, once its record is known: those at hand at once, the others as their downloads end."""
         missing = self._missing(windows)
-        yield from (quad for quad in self._quads(windows) if quad not in missing)
+        for quad in self._quads(windows):
+            if quad not in missing:
+                yield quad
         if not missing:
             return
-        self.connect(windows)  # another run may have discarded quads since
-        chosen = self._choose(list(missing))
-        fetcher = QuadFetcher(self._client, self._cache, self.grid)
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="download")
-        downloads = {pool.submit(fetcher.fetch, quad, chosen[quad], blocks): quad for quad, blocks in missing.items()}
-        try:
-            ended = as_completed(downloads)
-            for download in progress(ended, total=len(downloads), desc="quads", unit="quad", quiet=self._quiet):
-                download.result()
-                yield downloads[download]
-        finally:
-            fetcher.give_up()
-            pool.shutdown(cancel_futures=True)
+        api = self._connected()  # another run may have discarded quads since ``connect``
+        chosen = self._choose(api, list(missing))
+        fetcher = QuadFetcher(api.client, self._cache, self.grid)
+        jobs = {quad: (quad, chosen[quad], blocks) for quad, blocks in missing.items()}
+        ended = as_they_end(
+            fetcher.fetch, jobs, give_up=fetcher.give_up, threads=self._threads, unit=_UNIT, quiet=self._quiet
+        )
+        for quad, _ in ended:
+            yield quad
 
-    def _choose(self, quads: list[Quad]) -> dict[Quad, Choice]:
-        if not self._candidates:
-            return dict.fromkeys(quads, Choice(self._default))
-        scores = CloudScores(self._client, self._cache.folder, self._threads, self._quiet)
-        return scores.choose(quads, self._candidates, self._default)
+    def _choose(self, api: _Api, quads: list[Quad]) -> dict[Quad, ChosenMosaic]:
+        """The mosaic to take each quad from."""
+        if not api.candidates:
+            return dict.fromkeys(quads, ChosenMosaic(api.default))
+        scores = CloudScores(api.client, self._cache.folder, self._threads, quiet=self._quiet)
+        return scores.choose(quads, api.candidates, api.default)
 
     def _problem(self, quads: Sequence[Quad]) -> str | None:
+        """Why a window of some quads cannot be cut; a part that is not covered is no data in its chip."""
         states = {self._cache.record(quad).status for quad in quads}
         if FAILED in states:
             return FAILED
         return NOT_COVERED if states == {NOT_COVERED} else None
-
-
-class _Uses:
-    """Which windows still need which quads."""
-
-    def __init__(self, quads_of: Sequence[Sequence[Quad]]):
-        self._quads_of = quads_of
-        self._windows_of: dict[Quad, list[int]] = defaultdict(list)
-        for window, quads in enumerate(quads_of):
-            for quad in quads:
-                self._windows_of[quad].append(window)
-        self._left = {quad: len(windows) for quad, windows in self._windows_of.items()}
-        self._lock = Lock()
-
-    def windows_of(self, quad: Quad) -> list[int]:
-        """The windows that touch a quad."""
-        return self._windows_of[quad]
-
-    def release(self, windows: Sequence[int]) -> list[Quad]:
-        """Windows that need their quads no more; the quads that none needs now."""
-        freed = []
-        with self._lock:
-            for quad in (quad for window in windows for quad in self._quads_of[window]):
-                self._left[quad] -= 1
-                if self._left[quad] == 0:
-                    freed.append(quad)
-        return freed

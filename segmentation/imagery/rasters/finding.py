@@ -157,7 +157,8 @@ def _walk(folder: Path, left_out: list[Path]) -> Iterator[Path]:
     """
     root = folder.resolve()
     seen = set(root.parents)  # a link to one of these leads in a circle
-    own, linked = deque([folder]), deque()
+    own: deque[Path] = deque([folder])
+    linked: deque[Path] = deque()
     while own or linked:
         here = (own or linked).popleft()
         if here.resolve() in seen:
@@ -196,9 +197,11 @@ def _listed(paths: Sequence[Path], folder: Path | None = None) -> str:
 
 def _common_ending(names: Sequence[str]) -> str:
     """What all names end with."""
-    shortest = min(names, key=len, default="")
-    endings = (shortest[start:] for start in range(len(shortest)))
-    return next((ending for ending in endings if all(name.endswith(ending) for name in names)), "")
+    shortest = min((len(name) for name in names), default=0)
+    length = 0
+    while length < shortest and len({name[-length - 1] for name in names}) == 1:
+        length += 1
+    return names[0][-length:] if length else ""
 
 
 def _way_out(odd: Sequence[Path], fitting: Sequence[Path], first: str) -> str:

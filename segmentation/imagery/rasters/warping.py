@@ -30,7 +30,7 @@ _SAME_SIZE = 1.001
 _TOLERANCE_PX = 0.01
 
 
-class Mosaic:
+class ChipCanvas:
     """The pixels of one chip, filled from several files: what the first one leaves without data the next may fill.
 
     Args:
@@ -64,7 +64,7 @@ class Mosaic:
         return Pixels(np.where(valid, self._total / np.where(valid, self._share, 1), 0), valid)
 
 
-def add_raster(mosaic: Mosaic, raster: Raster, chip: Affine) -> None:
+def add_raster(canvas: ChipCanvas, raster: Raster, chip: Affine) -> None:
     """Warp a file onto a chip (transform in EPSG:3857) and fill with it what is still empty.
 
     Raises:
@@ -76,21 +76,31 @@ def add_raster(mosaic: Mosaic, raster: Raster, chip: Affine) -> None:
         strip = int(np.clip(_STRIP_PX / (CHIP_PX * ratio**2), 1, CHIP_PX))
         for top in range(0, CHIP_PX, strip):
             rows = slice(top, min(top + strip, CHIP_PX))
-            part, height = chip @ Affine.translation(0, top), rows.stop - top
+            height = rows.stop - top
+            part = chip @ Affine.translation(0, top)
             window, transform = _under(file, part, height, ratio)
             if window is None:
                 continue
             values, seen = _read(file, raster, window)
             transform @= Affine.translation(window.col_off, window.row_off)
-            warped, share = warp(values, seen, file.crs, transform, part, height, ratio)
-            scale, offset = (np.array(of, "float32")[:, None, None] for of in (raster.scales, raster.offsets))
-            mosaic.add(rows, np.where(share > 0, warped * scale + offset, 0), share)
+            warped, share = warp(values, seen, crs=file.crs, transform=transform, chip=part, height=height, ratio=ratio)
+            scale = np.array(raster.scales, "float32")[:, None, None]
+            offset = np.array(raster.offsets, "float32")[:, None, None]
+            reflectance = np.where(share > 0, warped * scale + offset, 0)
+            canvas.add(rows, reflectance, share)
     except UNREADABLE as error:
         raise PipelineError(f"{raster.path} cannot be read ({error}); repair or remove it and run again") from None
 
 
 def warp(
-    values: np.ndarray, seen: np.ndarray, crs: RasterCRS, transform: Affine, chip: Affine, height: int, ratio: float
+    values: np.ndarray,
+    seen: np.ndarray,
+    *,
+    crs: RasterCRS,
+    transform: Affine,
+    chip: Affine,
+    height: int,
+    ratio: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Warp pixels onto rows of a chip.
 
@@ -206,10 +216,8 @@ def _border(crs: RasterCRS, chip: Affine, width: int, height: int) -> tuple[np.n
     """Points along the border of rows of a chip, in another CRS; only those that it has."""
     share = np.linspace(0, 1, _POINTS_A_SIDE)
     none, full = np.zeros_like(share), np.ones_like(share)
-    across, down = (
-        np.concatenate([share, share, none, full]) * width,
-        np.concatenate([none, full, share, share]) * height,
-    )
+    across = np.concatenate([share, share, none, full]) * width
+    down = np.concatenate([none, full, share, share]) * height
     x, y = _to(crs.to_wkt()).transform(*(chip @ (across, down)))
     there = np.isfinite(x) & np.isfinite(y)
     return x[there], y[there]
@@ -218,10 +226,13 @@ def _border(crs: RasterCRS, chip: Affine, width: int, height: int) -> tuple[np.n
 def _pixels_across(file: rasterio.DatasetReader, chip: Affine) -> float:
     """How many pixels of a file lie side by side in one of a chip: the root of their number, in the chip's middle."""
     middle = chip @ Affine.translation(CHIP_PX // 2, CHIP_PX // 2)
-    x, y = _to(file.crs.to_wkt()).transform(*(middle @ (np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0]))))
+    # A corner of the chip's pixel, and the ones beside and below it.
+    corners_3857 = middle @ (np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0]))
+    x, y = _to(file.crs.to_wkt()).transform(*corners_3857)
     col, row = ~file.transform @ (np.asarray(x), np.asarray(y))
-    area = np.linalg.det(np.column_stack([np.diff(col[[0, 1, 0, 2]])[::2], np.diff(row[[0, 1, 0, 2]])[::2]]))
-    return float(np.sqrt(abs(area))) if np.isfinite(area) else 1.0
+    sides_px = np.array([(col[1] - col[0], row[1] - row[0]), (col[2] - col[0], row[2] - row[0])])
+    area_px = np.linalg.det(sides_px)
+    return float(np.sqrt(abs(area_px))) if np.isfinite(area_px) else 1.0
 
 
 def _snapped(crs: RasterCRS, transform: Affine, chip: Affine) -> Affine:

@@ -12,7 +12,6 @@ from pathlib import Path
 from threading import Event
 
 import rasterio
-from rasterio.enums import Compression
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -20,10 +19,11 @@ from segmentation.core.errors import DiskFull, PipelineError
 from segmentation.core.workspace import whole_file
 from segmentation.geo.geotiffs import block_extents, check_written, damage, written_by_gdal
 from segmentation.geo.grid import PLACE_TOLERANCE_PX, misplaced_px
-from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, PieceCache, QuadRecord
-from segmentation.imagery.sentinel2.tiles import BLOCK_PX, BLOCKS_ACROSS, TILE_PX, Tile, tile
+from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, PieceRecord, TileCache
+from segmentation.imagery.rasters.blocks import require_intact, sparse_blocks
+from segmentation.imagery.sentinel2.tiles import TILE_BLOCK_PX, TILE_BLOCKS_ACROSS, TILE_PX, Tile, tile
 from segmentation.imagery.web.client import NoRanges, NotGiven, Refused, Web
-from segmentation.imagery.web.ranges import REMOTE_NAME, RemoteFile, sparse_blocks
+from segmentation.imagery.web.ranges import REMOTE_NAME, RemoteFile
 
 # Red, green, blue and near infrared, in the order of the chips' bands.
 BANDS = ("B04", "B03", "B02", "B08")
@@ -44,7 +44,7 @@ class TileFetcher:
         cache: where tiles end up.
     """
 
-    def __init__(self, web: Web, address: str, mosaic: str, cache: PieceCache[str]):
+    def __init__(self, web: Web, address: str, mosaic: str, cache: TileCache):
         self._web, self._address, self._mosaic, self._cache = web, address, mosaic, cache
         self._given_up = Event()
 
@@ -65,7 +65,7 @@ class TileFetcher:
             return False
         return True
 
-    def fetch(self, name: str, blocks: Sequence[int]) -> QuadRecord:
+    def fetch(self, name: str, blocks: Sequence[int]) -> PieceRecord:
         """Fetch the blocks of a tile that are not there yet, and keep and say what has become of it.
 
         Args:
@@ -77,26 +77,30 @@ class TileFetcher:
             GivenUp: nobody waits any more for what another process is fetching.
         """
         with self._cache.held(name, self._given_up):
-            if self._cache.is_settled(name, blocks):
+            if self._cache.is_complete(name, blocks):
                 return self._cache.record(name)
-            record = self._fetch(name, blocks)
+            record = self._outcome(name, blocks)
             self._cache.keep(name, record)
             return record
 
-    def _fetch(self, name: str, blocks: Sequence[int]) -> QuadRecord:
-        known = self._cache.record(name)
+    def _outcome(self, name: str, blocks: Sequence[int]) -> PieceRecord:
+        """Fetch the blocks of a tile that are not there yet and say what has become of it."""
+        known = self._cache.get(name)
         path = self._cache.path(name)
-        there = set(known.blocks or ()) if known and known.status == COVERED and self._is_whole(path) else set()
+        there: set[int] = set()
+        if known is not None and known.status == COVERED and self._is_whole(path):
+            there.update(known.blocks or ())
         try:
-            self._get(tile(name), path, sorted(set(blocks) - there), bool(there))
+            self._fetch_file(tile(name), path, sorted(set(blocks) - there), add=bool(there))
         except _Missing:
-            return QuadRecord(self._mosaic, NOT_COVERED, reason="no such tile")
+            return PieceRecord(self._mosaic, NOT_COVERED, reason="no such tile")
         except (Refused, DiskFull):
             raise
         except PipelineError as error:
             log.warning("tile %s: %s", name, error)
-            return QuadRecord(self._mosaic, FAILED, reason=str(error))
-        return QuadRecord(self._mosaic, COVERED, size=path.stat().st_size, blocks=sorted(map(int, there | set(blocks))))
+            return PieceRecord(self._mosaic, FAILED, reason=str(error))
+        in_file = sorted(int(number) for number in there.union(blocks))
+        return PieceRecord(self._mosaic, COVERED, size=path.stat().st_size, blocks=in_file)
 
     def _is_whole(self, path: Path) -> bool:
         """Whether blocks can be added to a tile; a damaged one is told, and fetched anew."""
@@ -110,7 +114,7 @@ class TileFetcher:
     def _link(self, name: str, band: str) -> str:
         return f"{self._address}/{name}/{band}.tif"
 
-    def _get(self, place: Tile, path: Path, blocks: list[int], add: bool) -> None:
+    def _fetch_file(self, place: Tile, path: Path, blocks: list[int], *, add: bool) -> None:
         """Write the blocks of all bands to the tile's file, which appears whole or stays as it was."""
         with whole_file(path) as partial:
             if add:
@@ -130,12 +134,18 @@ class TileFetcher:
 
     @contextmanager
     def _asking(self, name: str) -> Iterator[None]:
+        """Tell a tile that the server does not have from other refusals.
+
+        Raises:
+            _Missing: the server has no such tile.
+            PipelineError: it answers otherwise, or sends whole files only.
+        """
         try:
             yield
         except NotGiven as refusal:
-            if refusal.args[0] == 404:
+            if refusal.status == 404:
                 raise _Missing from None
-            raise PipelineError(f"the server answers {refusal.args[0]} for tile {name}") from None
+            raise PipelineError(f"the server answers {refusal.status} for tile {name}") from None
         except NoRanges as error:
             raise PipelineError(f"{error}; parts of files are needed: choose another --sentinel2-url") from None
 
@@ -162,9 +172,7 @@ def _copy(
                 together = list(row)
                 extents = [(offset, offset + size) for offset, size in block_extents(source, 1, together)]
                 remote.fetch(extents)
-                if source.compression == Compression.deflate:
-                    for start, end in extents:
-                        zlib.decompress(remote.between(start, end))  # GDAL leaves its checksum out
+                require_intact(source, together, remote.between)
                 for window in together:
                     pixels = source.read(1, window=window)
                     with written_by_gdal(Path(local.name)):
@@ -205,9 +213,9 @@ def _check_layout(source: rasterio.DatasetReader, place: Tile) -> None:
 
 
 def _block_window(block: int) -> Window:
-    row, col = divmod(int(block), BLOCKS_ACROSS)
-    left, top = col * BLOCK_PX, row * BLOCK_PX
-    return Window(left, top, min(BLOCK_PX, TILE_PX - left), min(BLOCK_PX, TILE_PX - top))
+    row, col = divmod(int(block), TILE_BLOCKS_ACROSS)
+    left, top = col * TILE_BLOCK_PX, row * TILE_BLOCK_PX
+    return Window(left, top, min(TILE_BLOCK_PX, TILE_PX - left), min(TILE_BLOCK_PX, TILE_PX - top))
 
 
 def _profile(place: Tile) -> dict:
@@ -219,5 +227,5 @@ def _profile(place: Tile) -> dict:
         "nodata": NO_DATA,
         "crs": f"EPSG:{place.epsg}",
         "transform": place.transform,
-        **sparse_blocks(BLOCK_PX),
+        **sparse_blocks(TILE_BLOCK_PX),
     }

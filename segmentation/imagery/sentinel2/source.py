@@ -6,11 +6,7 @@ mirror gives them to everybody. Of the tiles only what windows need is read, by 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
-from itertools import zip_longest
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import geopandas as gpd
@@ -18,17 +14,22 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from segmentation.core.errors import DamagedFile, PipelineError
-from segmentation.core.progress import progress
-from segmentation.geo.grid import CHIP_PX, CRS, HALF_WORLD_M, Grid, Windows
-from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, PieceCache, QuadRecord
-from segmentation.imagery.rasters.description import COLOURS, Raster, outline_of, placed
-from segmentation.imagery.rasters.warping import Mosaic, add_raster
-from segmentation.imagery.sentinel2.fetch import BANDS, NO_DATA, SCALE, TileFetcher
-from segmentation.imagery.sentinel2.tiles import BLOCK_PX, BLOCKS_ACROSS, TILE_PX, blocks_under, cells_of, tile
-from segmentation.imagery.source import Forecast, Pixels, Prepared
-from segmentation.imagery.web.client import Traffic, Web
-from segmentation.imagery.web.sessions import host_of, without_login
+from segmentation.core.errors import PipelineError
+from segmentation.geo.grid import CRS, HALF_WORLD_M, Grid, Windows
+from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, PieceRecord, TileCache
+from segmentation.imagery.rasters.bands import COLOURS
+from segmentation.imagery.rasters.places import on_world_map, outline_of
+from segmentation.imagery.sentinel2.estimates import UNIT, forecast_tiles
+from segmentation.imagery.sentinel2.fetch import TileFetcher
+from segmentation.imagery.sentinel2.needed import NeededTiles
+from segmentation.imagery.sentinel2.reader import TileReader
+from segmentation.imagery.sentinel2.tiles import TILE_PX, tile
+from segmentation.imagery.source import Forecast, Prepared
+from segmentation.imagery.web.client import Server, Web
+from segmentation.imagery.web.parallel import as_they_end
+from segmentation.imagery.web.redaction import without_login
+from segmentation.imagery.web.sessions import host_of
+from segmentation.imagery.web.traffic import Traffic
 from segmentation.windows.record import Footprint
 
 MIRROR_URL = "https://data.source.coop/tge-labs/sentinel-2-quarterly-cloudless-mosaics"
@@ -37,45 +38,8 @@ QUARTERS = ("Q1", "Q2", "Q3", "Q4")
 LEVEL = 14
 UNKNOWN = "unknown"
 
-_UNIT, _RECORD = "tile", "tiles.jsonl"
-_BANDS = tuple(range(1, len(BANDS) + 1))
-# Of the mirror's files; their blocks have 1,024 pixels a side and take 1.15 MB on average (113,088 files of 2024 Q2
-# take 16.65 TB, of which the overviews are a quarter).
-_REMOTE_BLOCK_PX = 1024
-_TYPICAL_BLOCK_BYTES = 1.15e6
 # Tiles that may be missing in a row before it looks as if the address were wrong.
 _MISSING_AT_FIRST = 25
-
-
-@dataclass(frozen=True)
-class TileReader:
-    """Reads windows from the kept tiles; small and picklable, so that every worker process has its own.
-
-    Attributes:
-        folder: holds the tiles; one that is not there counts as no data.
-        grid: the chips' pixel grid.
-    """
-
-    folder: Path
-    grid: Grid
-
-    def read(self, col: int, row: int, side_px: int) -> Pixels:
-        """Read a window (grid pixels, see ``Grid``) onto 512 x 512 pixels, see ``warping.warp``.
-
-        Raises:
-            DamagedFile: a tile on disk is.
-        """
-        cells = cells_of(Windows(*(np.array([value]) for value in (col, row, side_px))), self.grid)
-        chip = self.grid.window_transform(col, row, side_px // CHIP_PX)
-        mosaic = Mosaic(len(_BANDS))
-        for names in cells.candidates:
-            path = next((path for name in names if (path := self.folder / f"{name}.tif").exists()), None)
-            if path is not None and not mosaic.full:
-                try:
-                    add_raster(mosaic, _raster(path), chip)
-                except PipelineError as error:
-                    raise DamagedFile(path, str(error), "remove it and run again to fetch it anew") from None
-        return mosaic.pixels()
 
 
 class Sentinel2Imagery:
@@ -104,6 +68,7 @@ class Sentinel2Imagery:
         quarter: str,
         cache: Path,
         address: str = MIRROR_URL,
+        *,
         level: int = LEVEL,
         max_rps: float = 5.0,
         tries: int = 8,
@@ -116,8 +81,9 @@ class Sentinel2Imagery:
         self._quarter = quarter
         month = 3 * QUARTERS.index(quarter) + 1
         self._mosaic = f"sentinel2_cloudless_{year}-{month:02d}_{year}-{month + 2:02d}_mosaic"
-        self._cache: PieceCache[str] = PieceCache(cache / self._mosaic, _RECORD, str)
-        self._web = Web(None, host_of(address), max_rps, tries, threads, "--sentinel2-url")
+        self._cache = TileCache(cache / self._mosaic)
+        server = Server(host_of(address), check_address="check --sentinel2-url")
+        self._web = Web(server, max_rps=max_rps, tries=tries, connections=threads)
         self._address = f"{address.rstrip('/')}/{year}/{quarter}"
         self._threads = threads
         self._quiet = quiet
@@ -143,32 +109,7 @@ class Sentinel2Imagery:
 
     def forecast(self, windows: Windows, left: np.ndarray | None = None) -> Forecast:
         """What fetching would take, by the typical size of the mirror's blocks; a tile's blocks that are there stay."""
-        need = self._need(windows)
-        unfinished = set(range(len(windows)) if left is None else np.flatnonzero(left).tolist())
-        users = need.users()
-        sizes = {name: self._cache.size_of(name) for name in users}
-        new, ours = {}, 0
-        for name, positions in users.items():
-            blocks = need.blocks_of(name, [window for window in positions if window in unfinished])
-            if blocks and not self._cache.is_settled(name, blocks):
-                kept = self._cache.record(name).blocks if sizes[name] else ()
-                new[name] = sorted(set(blocks) - set(kept))
-                ours += len(new[name])
-        remote = [_remote_blocks(blocks) for blocks in new.values()]
-        covered = sum(1 for name in users if sizes[name] and name not in new)
-        not_covered = sum(map(self._cache.is_not_covered, users))
-        pieces = max(len(new), 1)
-        return Forecast(
-            unit=_UNIT,
-            pieces=len(users),
-            covered=covered,
-            not_covered=not_covered,
-            requests=len(BANDS) * sum(1 + len(np.unique(of[:, 0])) for of in remote),
-            piece_bytes=len(BANDS) * _TYPICAL_BLOCK_BYTES * sum(map(len, remote)) / pieces,
-            kept_bytes=len(BANDS) * _TYPICAL_BLOCK_BYTES * (BLOCK_PX / _REMOTE_BLOCK_PX) ** 2 * ours / pieces,
-            on_disk_bytes=float(sum(sizes.values())),
-            spared=len(users) - covered - not_covered - len(new),
-        )
+        return forecast_tiles(self._needed(windows), self._cache, unfinished=left)
 
     def connect(self, windows: Windows) -> None:
         """See that there are tiles at the address, unless that is known.
@@ -176,50 +117,61 @@ class Sentinel2Imagery:
         Raises:
             PipelineError: there are none, or no answers.
         """
-        names = self._need(windows).candidates()
-        known = [self._cache.record(name) for name in names]
-        asked = [name for name, record in zip(names, known, strict=True) if record is None][:_MISSING_AT_FIRST]
+        names = self._needed(windows).candidates()
+        known = [self._cache.get(name) for name in names]
+        unknown = [name for name, record in zip(names, known, strict=True) if record is None]
+        asked = unknown[:_MISSING_AT_FIRST]
         if not asked or any(record and record.status == COVERED for record in known):
             return
-        if not any(map(self._fetcher().exists, asked)):
+        fetcher = self._fetcher()
+        if not any(fetcher.exists(name) for name in asked):
             raise PipelineError(
                 f"none of {len(asked)} tiles asked for is at {without_login(self._address)}: check --sentinel2-url, "
                 "year and --quarter"
             )
 
     def prepare(self, windows: Windows) -> Iterator[Prepared]:
-        """Fetch what is missing; a window comes out as soon as all of its tiles are settled."""
-        self._cache = PieceCache(self._cache.folder, _RECORD, str)  # as it is now that the year is locked
-        need, failed, left = self._need(windows), set(), set(range(len(windows)))
+        """Fetch what is missing; a window comes out as soon as all of its tiles are there or known to be missing."""
+        self._cache.refresh()  # the year is locked now: what other runs have fetched before is known
+        needed = self._needed(windows)
+        failed: set[str] = set()
+        left = set(range(len(windows)))
 
-        def settled(positions: Sequence[int]) -> Iterator[Prepared]:
+        def ready(positions: Iterable[int]) -> Iterator[Prepared]:
             """Those of some windows that need no tile any more."""
             for window in positions:
-                names = need.tiles(window)
-                blocks = {name: need.blocks(name, window) for name in names if name and name not in failed}
-                if window in left and all(self._cache.is_settled(*each) for each in blocks.items()):
+                if window in left and self._is_ready(window, needed, failed):
                     left.remove(window)
-                    problem = FAILED if failed & set(names) else (None if any(names) else NOT_COVERED)
-                    yield Prepared(window, problem)
+                    yield Prepared(window, _problem(needed.tiles(window), failed))
 
-        yield from settled(range(len(windows)))
+        yield from ready(range(len(windows)))
         while left:
-            users = need.users(sorted(left))
-            blocks = {name: need.blocks_of(name, users[name]) for name in users if name not in failed}
-            unsettled = {name: of for name, of in blocks.items() if not self._cache.is_settled(name, of)}
-            for name, record in self._fetch(unsettled):
+            users = needed.windows_by_tile(sorted(left))
+            for name, record in self._fetch(self._incomplete(users, needed, failed)):
                 if record.status == FAILED:
                     failed.add(name)
-                yield from settled(users[name])
+                yield from ready(users[name])
             # A tile that turned out to be missing may have others in its place that are known.
-            yield from settled(sorted(left))
+            yield from ready(sorted(left))
+
+    def _is_ready(self, window: int, needed: NeededTiles, failed: set[str]) -> bool:
+        """Whether nothing is left to fetch for a window."""
+        names = [name for name in needed.tiles(window) if name is not None and name not in failed]
+        return all(self._cache.is_complete(name, needed.blocks(name, [window])) for name in names)
+
+    def _incomplete(
+        self, users: Mapping[str, Sequence[int]], needed: NeededTiles, failed: set[str]
+    ) -> dict[str, list[int]]:
+        """Tiles that have to be fetched, with the blocks that are needed of them."""
+        blocks = {name: needed.blocks(name, windows) for name, windows in users.items() if name not in failed}
+        return {name: numbers for name, numbers in blocks.items() if not self._cache.is_complete(name, numbers)}
 
     def release(self, positions: Sequence[int]) -> None:
         """Tiles are kept."""
 
-    def doubt(self, path: Path) -> None:
-        """A file that cannot be read is fetched again."""
-        self._cache.doubt(path)
+    def mark_damaged(self, path: Path) -> None:
+        """Have a file that cannot be read fetched again."""
+        self._cache.mark_damaged(path)
 
     def close(self) -> None:
         """Leave the record of tiles in order."""
@@ -227,9 +179,9 @@ class Sentinel2Imagery:
 
     def footprint(self, windows: Windows) -> Footprint:
         """A piece a tile that windows were looked for in, by name."""
-        touched = pd.DataFrame(self._need(windows).pairs(), columns=["window", "name"])
+        touched = pd.DataFrame(self._needed(windows).pairs(), columns=["window", "name"])
         names = sorted(touched["name"].unique())
-        records = [self._cache.record(name) or QuadRecord("", UNKNOWN) for name in names]
+        records = [self._cache.get(name) or PieceRecord("", UNKNOWN) for name in names]
         pieces = gpd.GeoDataFrame(
             {
                 "name": names,
@@ -240,119 +192,33 @@ class Sentinel2Imagery:
             geometry=[_outline(name) for name in names],
             crs=CRS,
         )
-        return Footprint(_UNIT, pieces, touched)
+        return Footprint(UNIT, pieces, touched)
 
-    def _need(self, windows: Windows) -> _Need:
-        return _Need(windows, self.grid, self._record)
-
-    def _record(self, name: str) -> QuadRecord | None:
-        return self._cache.record(name)
+    def _needed(self, windows: Windows) -> NeededTiles:
+        return NeededTiles(windows, self.grid, self._cache)
 
     def _fetcher(self) -> TileFetcher:
         return TileFetcher(self._web, self._address, self._mosaic, self._cache)
 
-    def _fetch(self, blocks: Mapping[str, list[int]]) -> Iterator[tuple[str, QuadRecord]]:
+    def _fetch(self, blocks: Mapping[str, list[int]]) -> Iterator[tuple[str, PieceRecord]]:
         """Every tile with what has become of it, as downloads end."""
         fetcher = self._fetcher()
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="download")
-        downloads = {pool.submit(fetcher.fetch, name, numbers): name for name, numbers in blocks.items()}
-        try:
-            ended = as_completed(downloads)
-            for download in progress(ended, total=len(downloads), desc="tiles", unit="tile", quiet=self._quiet):
-                yield downloads[download], download.result()
-        finally:
-            fetcher.give_up()
-            pool.shutdown(cancel_futures=True)
+        jobs = {name: (name, numbers) for name, numbers in blocks.items()}
+        return as_they_end(
+            fetcher.fetch, jobs, give_up=fetcher.give_up, threads=self._threads, unit=UNIT, quiet=self._quiet
+        )
 
 
-class _Need:
-    """Which tiles windows need, as far as is known: in every cell the first one that is not known to be missing.
-
-    Args:
-        windows: in question.
-        grid: of the windows.
-        record: what is known of a tile.
-    """
-
-    def __init__(self, windows: Windows, grid: Grid, record: Callable[[str], QuadRecord | None]):
-        self._windows, self._grid, self._record = windows, grid, record
-        self._cells = cells_of(windows, grid)
-        self._cells_of: list[list[int]] = [[] for _ in range(len(windows))]
-        for window, cell in zip(self._cells.window.tolist(), self._cells.cell.tolist(), strict=True):
-            self._cells_of[window].append(cell)
-        self._blocks: dict[tuple[str, int], list[int]] = {}
-
-    def candidates(self) -> list[str]:
-        """All tiles that may be needed, the likeliest first."""
-        by_rank = zip_longest(*self._cells.candidates)
-        return list(dict.fromkeys(name for rank in by_rank for name in rank if name))
-
-    def tiles(self, window: int) -> list[str | None]:
-        """The tile of each cell of a window; None where all are missing."""
-        return [self._choose(cell) for cell in self._cells_of[window]]
-
-    def users(self, windows: Sequence[int] | None = None) -> dict[str, list[int]]:
-        """Windows (all, or some) by the tile that they need, tiles by name."""
-        found = defaultdict(list)
-        for window in range(len(self._windows)) if windows is None else windows:
-            for name in filter(None, dict.fromkeys(self.tiles(window))):
-                found[name].append(window)
-        return dict(sorted(found.items()))
-
-    def pairs(self) -> list[tuple[int, str]]:
-        """Position of a window and name of a tile that it needs, or would need if there were one."""
-        return [
-            (window, name)
-            for window, cells in enumerate(self._cells_of)
-            for name in dict.fromkeys(self._choose(cell) or self._cells.candidates[cell][0] for cell in cells)
-        ]
-
-    def blocks(self, name: str, window: int) -> list[int]:
-        """Numbers of the blocks of a tile under a window."""
-        self._look_up(name, [window])
-        return self._blocks[name, window]
-
-    def blocks_of(self, name: str, windows: Sequence[int]) -> list[int]:
-        """Numbers of the blocks of a tile under some windows."""
-        self._look_up(name, windows)
-        return sorted(set().union(*(self._blocks[name, window] for window in windows)))
-
-    def _look_up(self, name: str, windows: Sequence[int]) -> None:
-        new = [window for window in windows if (name, window) not in self._blocks]
-        if new:
-            every = self._windows
-            some = Windows(every.col[new], every.row[new], every.side_px[new])
-            for window, numbers in zip(new, blocks_under(name, some, self._grid), strict=True):
-                self._blocks[name, window] = numbers.tolist()
-
-    def _choose(self, cell: int) -> str | None:
-        return _first_there(self._cells.candidates[cell], self._record)
-
-
-def _raster(path: Path) -> Raster:
-    """How a kept tile is read: a pixel that one band lacks is without data, since nothing else has that value."""
-    bands = len(_BANDS)
-    return Raster(path, _BANDS, (SCALE,) * bands, (0.0,) * bands, no_data=(NO_DATA,) * bands)
-
-
-def _first_there(names: Sequence[str], record: Callable[[str], QuadRecord | None]) -> str | None:
-    """The first tile that is not known to be missing."""
-    for name in names:
-        known = record(name)
-        if known is None or known.status != NOT_COVERED:
-            return name
-    return None
-
-
-def _remote_blocks(blocks: Sequence[int]) -> np.ndarray:
-    """Row and column of the mirror's blocks under ours, (n, 2) int64."""
-    ours = np.stack(np.divmod(np.array(blocks, "int64"), BLOCKS_ACROSS), axis=-1)
-    return np.unique(ours * BLOCK_PX // _REMOTE_BLOCK_PX, axis=0)
+def _problem(names: Sequence[str | None], failed: set[str]) -> str | None:
+    """Why a window with some tiles (None in cells that have none) cannot be cut; None if it can."""
+    if failed.intersection(name for name in names if name):
+        return FAILED
+    return None if any(names) else NOT_COVERED
 
 
 def _outline(name: str) -> shapely.Geometry:
     """Where a tile lies (EPSG:3857), on both sides of the antimeridian if it crosses it."""
     place = tile(name)
-    _, parts = placed([outline_of(f"EPSG:{place.epsg}", place.transform, TILE_PX, TILE_PX)])
+    _, parts = on_world_map([outline_of(f"EPSG:{place.epsg}", place.transform, TILE_PX, TILE_PX)])
     world = shapely.box(-HALF_WORLD_M, -HALF_WORLD_M, HALF_WORLD_M, HALF_WORLD_M)
     return shapely.intersection(shapely.union_all(parts), world)

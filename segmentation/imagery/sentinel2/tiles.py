@@ -27,10 +27,11 @@ from segmentation.geo.grid import CRS, Grid, Windows, mercator_to_lonlat
 TILE_PX, PIXEL_M = 10_008, 10
 TILE_M = TILE_PX * PIXEL_M
 # Side of the blocks in which tiles are kept here, in pixels.
-BLOCK_PX = 256
-BLOCKS_ACROSS = -(-TILE_PX // BLOCK_PX)
+TILE_BLOCK_PX = 256
+TILE_BLOCKS_ACROSS = -(-TILE_PX // TILE_BLOCK_PX)
 
 _SQUARE_M = 100_000
+_ZONES = 60
 _COARSEST_M = 60
 # UTM's false northing in the south.
 _SOUTH_M = 10_000_000
@@ -76,8 +77,15 @@ class Cells:
 
 @cache
 def tile(name: str) -> Tile:
-    """A tile by its name."""
-    square, east, south = _NAME.fullmatch(name).groups()
+    """A tile by its name.
+
+    Raises:
+        ValueError: it is no tile's.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"{name!r} is no name of a tile such as 31UFU_0_0")
+    square, east, south = match.groups()
     zone, hemisphere, left, bottom = _mgrs().MGRSToUTM(square)
     origin = 0 if hemisphere == "N" else _SOUTH_M
     left -= left % _COARSEST_M
@@ -88,7 +96,12 @@ def tile(name: str) -> Tile:
 
 
 def cells_of(windows: Windows, grid: Grid) -> Cells:
-    """The squares that windows touch, and which tiles may show them."""
+    """The squares that windows touch, and which tiles may show them.
+
+    Args:
+        windows: in question.
+        grid: of the windows.
+    """
     window, lon, lat = _lattice(windows, grid)
     zone = _zones(lon)
     east, north = _utm(zone, lon, lat)
@@ -98,40 +111,54 @@ def cells_of(windows: Windows, grid: Grid) -> Cells:
     # Whether the tile at the zone's edge goes on to here.
     left = np.floor(edge_east / _SQUARE_M) * _SQUARE_M
     reached = (reach_east >= left) & (reach_east < left + TILE_M)
+    # A cell is what one square shows, alone or together with one tile from across the edge.
     own = _square_number(zone, east, north)
     beyond = np.where(reached, _square_number(across, edge_east, edge_north), -1)
-    cell, found = pd.factorize(own * (_square_number(61, 0, 0) + 1) + beyond, sort=True)
-    first = np.empty(len(found), "int64")
-    first[cell[::-1]] = np.arange(len(cell))[::-1]
+    squares = _square_number(_ZONES + 1, 0, 0) + 1
+    found, first, cell = np.unique(own * squares + beyond, return_index=True, return_inverse=True)
     candidates = []
     for point in first:
-        names = _names(int(zone[point]), float(east[point]), float(north[point]))
+        here = int(zone[point]), float(east[point]), float(north[point])
+        names = _names(*here)
         if reached[point]:
             names += _names(int(across[point]), float(edge_east[point]), float(edge_north[point]))
-        names += _stepped_names(int(zone[point]), float(east[point]), float(north[point]))
+        names += _stepped_names(*here)
         candidates.append(tuple(dict.fromkeys(names)))
-    pairs = np.sort(pd.unique(window * len(found) + cell))
+    pairs = np.unique(window * len(found) + cell)
     return Cells(*np.divmod(pairs, len(found)), candidates)
 
 
 def blocks_under(name: str, windows: Windows, grid: Grid) -> list[np.ndarray]:
-    """Numbers of the blocks of a tile under each window, row by row from the north-west: (k,) int64 arrays."""
+    """Numbers of the blocks of a tile under each window, row by row from the north-west: (k,) int64 arrays.
+
+    Args:
+        name: of the tile.
+        windows: in question.
+        grid: of the windows.
+    """
     place = tile(name)
     window, x, y = _border(windows, grid)
     east, north = _transformer(place.epsg).transform(x, y)
-    col, row = (np.asarray(east) - place.left_m) / PIXEL_M, (place.top_m - np.asarray(north)) / PIXEL_M
-    by_window = pd.DataFrame({"col": col, "row": row}).groupby(window)
-    first, last = by_window.min() - _AROUND_PX, by_window.max() + _AROUND_PX
+    pixels = pd.DataFrame(
+        {
+            "col": (np.asarray(east) - place.left_m) / PIXEL_M,
+            "row": (place.top_m - np.asarray(north)) / PIXEL_M,
+        }
+    )
+    by_window = pixels.groupby(window)
+    first = np.maximum(by_window.min().to_numpy() - _AROUND_PX, 0)
+    last = np.minimum(np.ceil(by_window.max().to_numpy() + _AROUND_PX), TILE_PX)
     return [
-        _numbers(*(max(0, int(value)) for value in begin), *(min(TILE_PX, int(np.ceil(value))) for value in end))
-        for begin, end in zip(first.to_numpy(), last.to_numpy(), strict=True)
+        _numbers(int(left), int(top), int(right), int(bottom))
+        for (left, top), (right, bottom) in zip(first, last, strict=True)
     ]
 
 
 def _numbers(left: int, top: int, right: int, bottom: int) -> np.ndarray:
-    rows = np.arange(top // BLOCK_PX, -(-bottom // BLOCK_PX))
-    cols = np.arange(left // BLOCK_PX, -(-right // BLOCK_PX))
-    return (rows[:, None] * BLOCKS_ACROSS + cols).ravel()
+    """Numbers of the blocks that hold pixels from ``left, top`` up to ``right, bottom``."""
+    rows = np.arange(top // TILE_BLOCK_PX, -(-bottom // TILE_BLOCK_PX))
+    cols = np.arange(left // TILE_BLOCK_PX, -(-right // TILE_BLOCK_PX))
+    return (rows[:, None] * TILE_BLOCKS_ACROSS + cols).ravel()
 
 
 def _lattice(windows: Windows, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -157,7 +184,7 @@ def _border(windows: Windows, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.nd
 
 def _zones(lon: np.ndarray) -> np.ndarray:
     """UTM zones, (n,) int64; those that MGRS widens lie north of 56 N."""
-    return (np.floor((lon + 180) / 6).astype("int64") % 60) + 1
+    return (np.floor((lon + 180) / 6).astype("int64") % _ZONES) + 1
 
 
 def _nearest_edge(zone: np.ndarray, lon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -200,7 +227,7 @@ def _names(zone: int, east: float, north: float, step: str = "0_0") -> list[str]
 def _stepped_names(zone: int, east: float, north: float) -> list[str]:
     """Tiles counted from the square north of a place, and at the antimeridian from the one west of it."""
     names = _names(zone, east, north + _SQUARE_M, "0_1")
-    if zone == 60 and east >= 2 * _SQUARE_M:
+    if zone == _ZONES and east >= 2 * _SQUARE_M:
         names += _names(zone, east - _SQUARE_M, north, "1_0")
     return names
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import pystac
+from typing import TYPE_CHECKING, Any
 
 from segmentation.core.errors import PipelineError
-from segmentation.imagery.rasters.description import LARGEST_SCALE, SAY_THE_SCALE, Reflectance
+from segmentation.imagery.rasters.scales import LARGEST_SCALE, SAY_THE_SCALE, Reflectance
+
+if TYPE_CHECKING:
+    import pystac
 
 # Reflectance per DN of Sentinel-2 Level-2A; from processing baseline 04.00 on its DN are 1000 higher, so that slightly
 # negative reflectance has a number. Reprocessed scenes of earlier years have these baselines too (05.xx).
@@ -87,13 +89,13 @@ def baseline(item: pystac.Item) -> float | None:
         return None
 
 
-def listed_reflectance(item: pystac.Item, name: str, told: Reflectance | None = None) -> Reflectance:
+def listed_reflectance(item: pystac.Item, name: str, given: Reflectance | None = None) -> Reflectance:
     """How the numbers of a band become reflectance, as the metadata of its scene says.
 
     Args:
         item: the scene.
         name: of the band, see ``Bands``.
-        told: for scenes that do not say it, or say what cannot be meant.
+        given: by the user, for scenes that do not say it, or say what cannot be meant.
 
     Raises:
         PipelineError: neither do they say it nor is it known.
@@ -103,13 +105,13 @@ def listed_reflectance(item: pystac.Item, name: str, told: Reflectance | None = 
     if listed is None and made_by is not None:
         listed = Reflectance(SENTINEL2_SCALE, SENTINEL2_OFFSET if made_by >= SENTINEL2_SHIFTED_SINCE else 0.0)
     if listed is not None and not 0 < listed.scale <= LARGEST_SCALE:
-        if told is None:
+        if given is None:
             raise PipelineError(
                 f"{item.collection_id} lists a scale of {listed.scale:g} for {name} ({item.id}), which no values need; "
                 f"{SAY_THE_SCALE}"
             )
-        listed = told
-    listed = listed or told
+        listed = given
+    listed = listed or given
     if listed is None:
         raise PipelineError(
             f"{item.collection_id} does not say what the numbers of {name} mean; name the reflectance per DN with "
@@ -144,7 +146,7 @@ def _listed(item: pystac.Item, name: str) -> Reflectance | None:
     return Reflectance(_number(item, name, "scale", scale), _number(item, name, "offset", offset))
 
 
-def _number(item: pystac.Item, name: str, what: str, value: object) -> float:
+def _number(item: pystac.Item, name: str, what: str, value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):

@@ -17,9 +17,9 @@ from urllib3 import Retry
 
 from segmentation.core.errors import PipelineError
 from segmentation.imagery.stac.scenes import read_scenes
-from segmentation.imagery.stac.tokens import without_query
-from segmentation.imagery.web.client import RateLimit
+from segmentation.imagery.web.redaction import without_query
 from segmentation.imagery.web.sessions import Session
+from segmentation.imagery.web.traffic import RateLimit
 
 USER_AGENT = "mapping-mining-areas"
 TIMEOUT_S = (10, 125)  # connect, read
@@ -63,7 +63,7 @@ class Catalogue:
         tries: how often a request is tried before it has failed for good.
     """
 
-    def __init__(self, url: str, collection: str, max_rps: float = 5.0, tries: int = 8):
+    def __init__(self, url: str, collection: str, *, max_rps: float = 5.0, tries: int = 8):
         self.url, self.collection = url.rstrip("/"), collection
         self._limit = RateLimit(max_rps)
         self._io = StacApiIO(request_modifier=self._wait, timeout=TIMEOUT_S)
@@ -84,11 +84,10 @@ class Catalogue:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                self._client = Client.open(self.url, stac_io=self._io, request_modifier=self._wait, timeout=TIMEOUT_S)
-                found = self._find_collection()
-                if not found:
-                    self._refuse()
-                search = self._client.search(collections=[self.collection], max_items=_FIRST, limit=_FIRST)
+                client = Client.open(self.url, stac_io=self._io, request_modifier=self._wait, timeout=TIMEOUT_S)
+                self._require_collection(client)
+                self._client = client
+                search = client.search(collections=[self.collection], max_items=_FIRST, limit=_FIRST)
                 return self._first_usable(list(search.items_as_dicts()))
             except NotImplementedError:
                 raise PipelineError(f"{self.url} is a STAC catalogue without item search; name a STAC API") from None
@@ -104,8 +103,10 @@ class Catalogue:
             last: day, included.
 
         Raises:
-            PipelineError: the search failed for good.
+            PipelineError: the search failed for good, or ``connect`` has found no such collection.
         """
+        if self._client is None:
+            raise PipelineError(f"{self.collection} at {self.url} was not connected to")
         period = f"{first}T00:00:00Z/{last}T23:59:59Z"
         search = self._client.search(
             collections=[self.collection], bbox=[float(edge) for edge in bounds_4326], datetime=period, limit=_PAGE
@@ -121,17 +122,23 @@ class Catalogue:
             raise PipelineError(f"none of {len(described)} scenes of {self.collection} at {self.url} can be used")
         return next((usable[each["id"]] for each in described if each["id"] in usable), None)
 
-    def _find_collection(self) -> bool:
-        try:
-            return self._client.get_collection(self.collection) is not None
-        except APIError as error:
-            if error.status_code in {400, 404}:
-                return False
-            raise
+    def _require_collection(self, client: Client) -> None:
+        """Make sure that the API has the collection.
 
-    def _refuse(self) -> None:
-        has = sorted(collection.id for collection in self._client.get_collections())
-        named = f"{', '.join(has[:_NAMED])}{', ...' if len(has) > _NAMED else ''}" if has else "none"
+        Raises:
+            PipelineError: it has not; the message names those that it has.
+        """
+        try:
+            found = client.get_collection(self.collection)
+        except APIError as error:
+            if error.status_code not in {400, 404}:
+                raise
+            found = None
+        if found is not None:
+            return
+        has = sorted(collection.id for collection in client.get_collections())
+        more = ", ..." if len(has) > _NAMED else ""
+        named = f"{', '.join(has[:_NAMED])}{more}" if has else "none"
         raise PipelineError(f"no collection {self.collection!r} at {self.url}; it has {named}")
 
     def _wait(self, _: requests.Request) -> None:

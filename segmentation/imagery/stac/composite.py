@@ -36,7 +36,7 @@ class Composite:
     scenes: tuple[pystac.Item, ...]
 
 
-def compose(looks: Iterable[Look], read: SceneReader, depth: int, bands: int, side_px: int) -> Composite:
+def compose(looks: Iterable[Look], read: SceneReader, *, depth: int, bands: int, side_px: int) -> Composite:
     """The median of the first ``depth`` clear looks at every pixel.
 
     Args:
@@ -46,7 +46,7 @@ def compose(looks: Iterable[Look], read: SceneReader, depth: int, bands: int, si
         bands: of the reflectance.
         side_px: of the window's pixels.
     """
-    stack = Stack(depth, bands, side_px)
+    stack = Stack(depth=depth, bands=bands, side_px=side_px)
     gave = []
     for look in looks:
         if stack.is_full:
@@ -67,7 +67,7 @@ def compose(looks: Iterable[Look], read: SceneReader, depth: int, bands: int, si
 class Stack:
     """Up to ``depth`` values a pixel, filled one after the other."""
 
-    def __init__(self, depth: int, bands: int, side_px: int):
+    def __init__(self, *, depth: int, bands: int, side_px: int):
         self._values = np.full((depth, bands, side_px, side_px), np.nan, "float32")
         self._count = np.zeros((side_px, side_px), "int64")
 

@@ -15,14 +15,14 @@ import shapely
 from segmentation.core.errors import DiskFull, PipelineError
 from segmentation.geo.grid import CHIP_PX, QUAD_PX, Grid, Windows, mercator_to_lonlat
 from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED
-from segmentation.imagery.rasters.description import BRIGHTEST, SAY_THE_SCALE
+from segmentation.imagery.rasters.scales import BRIGHTEST, SAY_THE_SCALE
 from segmentation.imagery.stac.bands import split_name
+from segmentation.imagery.stac.cache import CompositeCache, CompositeRecord, SceneRecord, Square
 from segmentation.imagery.stac.catalogue import Catalogue
 from segmentation.imagery.stac.composite import compose
-from segmentation.imagery.stac.looks import Choice, cloud_percent, looks_at, seen_at
-from segmentation.imagery.stac.once import Once
+from segmentation.imagery.stac.looks import SceneSelection, bounds_of, cloud_percent, looks_at, seen_at
 from segmentation.imagery.stac.pixels import ScenePixels
-from segmentation.imagery.stac.store import CompositeRecord, CompositeStore, SceneRecord, Square
+from segmentation.imagery.web.parallel import SharedWork
 
 NO_SCENES = "no scenes in the season"
 
@@ -36,9 +36,9 @@ class CompositeMaker:
     Args:
         catalogue: to search.
         pixels: reads the scenes.
-        store: keeps composites and scenes.
+        cache: keeps composites and scenes.
         grid: of the windows.
-        choice: which scenes make a composite.
+        selection: which scenes make a composite.
         period: first and last day of the season.
         windows: that are to be made.
     """
@@ -47,15 +47,15 @@ class CompositeMaker:
         self,
         catalogue: Catalogue,
         pixels: ScenePixels,
-        store: CompositeStore,
+        cache: CompositeCache,
         grid: Grid,
-        choice: Choice,
+        selection: SceneSelection,
         period: tuple[date, date],
         windows: Windows,
     ):
-        self._catalogue, self._pixels, self._store, self._grid = catalogue, pixels, store, grid
-        self._choice, self._period = choice, period
-        self._searches: Once[list[pystac.Item]] = Once()
+        self._catalogue, self._pixels, self._cache, self._grid = catalogue, pixels, cache, grid
+        self._selection, self._period = selection, period
+        self._searches: SharedWork[list[pystac.Item]] = SharedWork()
         self._bounds = dict(zip(squares_of(windows), _bounds_4326(windows, grid), strict=True))
         self._around, self._left = _cells(self._bounds)
         self._lock = Lock()
@@ -69,20 +69,21 @@ class CompositeMaker:
         """
         cell = cell_of(square)
         try:
-            with self._store.held(square, self._given_up):
-                if not self._store.is_settled(square):
-                    self._store.keep(square, self._attempt(square, cell))
-                return self._store.record(square)
+            with self._cache.held(square, self._given_up):
+                if not self._cache.is_complete(square):
+                    self._cache.keep(square, self._outcome(square, cell))
+                return self._cache.record(square)
         finally:
-            self._end(cell)
+            self._count_down(cell)
 
     def give_up(self) -> None:
         """Wait no more for what another process is making."""
         self._given_up.set()
 
-    def _attempt(self, square: Square, cell: Cell) -> CompositeRecord:
+    def _outcome(self, square: Square, cell: Cell) -> CompositeRecord:
+        """Make a composite and say what has become of it."""
         try:
-            scenes = self._searches.get(cell, lambda: self._search(cell))
+            scenes = self._searches.result(cell, lambda: self._search(cell))
             return self._make(square, scenes)
         except DiskFull:
             raise
@@ -93,26 +94,28 @@ class CompositeMaker:
     def _make(self, square: Square, scenes: Sequence[pystac.Item]) -> CompositeRecord:
         col, row, side_px = square
         bounds = self._bounds[square]
-        looks = looks_at(bounds, scenes, self._choice.max_cloud)
+        looks = looks_at(bounds, scenes, self._selection.max_cloud)
         if not looks:
             return CompositeRecord(NOT_COVERED, reason=NO_SCENES)
         factor = side_px // CHIP_PX
         # Web Mercator stretches by the cosine of the latitude.
         ground_m = factor * self._grid.pixel_m * np.cos(np.radians(bounds[[1, 3]].mean()))
         read = self._pixels.reader(self._grid.window_transform(col, row, factor), float(ground_m))
-        composite = compose(looks, read, self._choice.looks, len(self._pixels.bands.colours), CHIP_PX)
+        composite = compose(
+            looks, read, depth=self._selection.looks, bands=len(self._pixels.bands.colours), side_px=CHIP_PX
+        )
         _require_reflectance(composite.reflectance)
         for scene in composite.scenes:
-            outline = shapely.box(*scene.bbox) if scene.geometry is None else shapely.geometry.shape(scene.geometry)
-            day = seen_at(scene).date().isoformat()
-            self._store.keep_scene(scene.id, SceneRecord(day, cloud_percent(scene), outline.wkt))
-        size = self._store.write(square, composite.reflectance, self._grid)
+            self._cache.keep_scene(scene.id, _scene_record(scene))
+        size = self._cache.write(square, composite.reflectance, self._grid)
         return CompositeRecord(COVERED, scenes=[scene.id for scene in composite.scenes], size=size)
 
     def _search(self, cell: Cell) -> list[pystac.Item]:
         """Scenes around the windows of a cell that have all that is read of them."""
         bands = self._pixels.bands
-        needed = {split_name(name)[0] for name in bands.colours} | ({bands.classes} if bands.classes else set())
+        needed = {split_name(name)[0] for name in bands.colours}
+        if bands.classes:
+            needed.add(bands.classes)
         found = self._catalogue.scenes(self._around[cell], *self._period)
         whole = [scene for scene in found if scene.assets.keys() >= needed]
         if len(whole) < len(found):
@@ -124,12 +127,19 @@ class CompositeMaker:
             )
         return whole
 
-    def _end(self, cell: Cell) -> None:
-        """A window of a cell is done; with the last one its scenes are forgotten."""
+    def _count_down(self, cell: Cell) -> None:
+        """Note that a window of a cell is done; with the last one its scenes are forgotten."""
         with self._lock:
             self._left[cell] -= 1
             if self._left[cell] == 0:
                 self._searches.forget(cell)
+
+
+def _scene_record(scene: pystac.Item) -> SceneRecord:
+    """What is told of a scene that gave pixels."""
+    has_outline = scene.geometry is not None
+    outline = shapely.geometry.shape(scene.geometry) if has_outline else shapely.box(*bounds_of(scene))
+    return SceneRecord(seen_at(scene).date().isoformat(), cloud_percent(scene), outline.wkt)
 
 
 def _require_reflectance(reflectance: np.ndarray) -> None:

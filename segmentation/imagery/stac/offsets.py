@@ -14,9 +14,9 @@ import numpy as np
 import pystac
 
 from segmentation.core.journal import Journal
-from segmentation.imagery.rasters.description import Reflectance
+from segmentation.imagery.rasters.scales import Reflectance
 from segmentation.imagery.stac.bands import SENTINEL2_OFFSET, SENTINEL2_SHIFTED_SINCE, baseline, is_sentinel2
-from segmentation.imagery.stac.once import Once
+from segmentation.imagery.web.parallel import SharedWork
 
 # A scene of 110 x 110 km has at least this share of water, shade or dense forest.
 _DARK_PERCENT = 1
@@ -57,7 +57,7 @@ class Offsets:
     def __init__(self, records: Journal, read_coarse: Callable[[pystac.Item], np.ndarray]):
         self._records = records
         self._read_coarse = read_coarse
-        self._once: Once[Checked] = Once()
+        self._checks: SharedWork[Checked] = SharedWork()
 
     def of(self, item: pystac.Item, listed: Reflectance) -> float:
         """The offset to apply to a scene; its metadata's word for anything but shifted Sentinel-2 scenes.
@@ -72,7 +72,7 @@ class Offsets:
         if item.id in self._records:
             checked = Checked(**self._records.get(item.id))
         else:
-            checked = self._once.get(item.id, lambda: self._check(item, listed))
+            checked = self._checks.result(item.id, lambda: self._check(item, listed))
         return 0.0 if checked.taken_off else listed.offset
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import odc.stac
@@ -19,12 +20,14 @@ from scipy import ndimage
 from segmentation.core.errors import PipelineError
 from segmentation.core.journal import Journal
 from segmentation.geo.grid import CHIP_PX, CRS
-from segmentation.imagery.rasters.description import Reflectance
+from segmentation.imagery.rasters.scales import Reflectance
 from segmentation.imagery.stac.bands import Bands, listed_reflectance, no_data, pixel_m
 from segmentation.imagery.stac.catalogue import TIMEOUT_S, TRANSIENT, USER_AGENT
 from segmentation.imagery.stac.composite import SceneReader
+from segmentation.imagery.stac.looks import bounds_of
 from segmentation.imagery.stac.offsets import Offsets
-from segmentation.imagery.stac.tokens import Tokens, without_query
+from segmentation.imagery.stac.tokens import Tokens
+from segmentation.imagery.web.redaction import without_query
 from segmentation.imagery.web.sessions import GDAL_WITHOUT_LOGINS, leave_gdal_without_logins
 
 # Classes of Sentinel-2's scene classification (SCL) that show no ground: no data, defective, cloud shadow, the three
@@ -54,15 +57,17 @@ class ScenePixels:
         bands: the assets to read.
         tokens: sign the addresses of assets.
         checked: file that keeps what the dark-pixel check finds.
-        told: how numbers become reflectance in scenes that do not say it.
+        reflectance: how numbers become reflectance in scenes that do not say it.
         tries: how often a request is tried before it has failed for good.
     """
 
-    def __init__(self, bands: Bands, tokens: Tokens, checked: Path, told: Reflectance | None = None, tries: int = 8):
+    def __init__(
+        self, bands: Bands, tokens: Tokens, checked: Path, reflectance: Reflectance | None = None, tries: int = 8
+    ):
         self.bands = bands
         self.offsets = Offsets(Journal(checked), self._coarse)
         self._tokens = tokens
-        self._told = told
+        self._given = reflectance
         _configure_gdal(tries)
 
     def reader(self, transform: Affine, chip_pixel_m: float) -> SceneReader:
@@ -81,11 +86,11 @@ class ScenePixels:
             coarser = chip_pixel_m > _SAME_SIZE * (pixel_m(scene, self.bands.colours[0]) or _USUAL_PIXEL_M)
             smooth, classes = ("average", "mode") if coarser else ("cubic", "nearest")
             if self.bands.classes:
-                seen = self._load(scene, (self.bands.classes,), geobox, classes, "float32", np.nan)[0]
+                seen = self._load(scene, (self.bands.classes,), geobox, classes)[0]
                 clear = wanted & ~_hidden(seen, chip_pixel_m)
                 if not clear.any():
                     return None
-            dn = self._load(scene, self.bands.colours, geobox, smooth, "float32", np.nan)
+            dn = self._load(scene, self.bands.colours, geobox, smooth)
             reflectance, valid = self._reflectance(scene, dn)
             clear = clear & valid
             return (reflectance, clear) if clear.any() else None
@@ -102,8 +107,9 @@ class ScenePixels:
             valid &= (dn != 0).any(axis=0)
         reflectance = np.empty_like(dn)
         for band, name in enumerate(self.bands.colours):
-            listed = listed_reflectance(scene, name, self._told)
-            if (missing := no_data(scene, name)) is not None:
+            listed = listed_reflectance(scene, name, self._given)
+            missing = no_data(scene, name)
+            if missing is not None:
                 valid &= dn[band] != missing
             offset = self.offsets.of(scene, listed) if valid.any() else listed.offset
             reflectance[band] = dn[band] * listed.scale + offset
@@ -111,15 +117,13 @@ class ScenePixels:
 
     def _coarse(self, scene: pystac.Item) -> np.ndarray:
         """Blue of a whole scene in few pixels, DN as float32: from an overview, where the file has them."""
-        geobox = GeoBox.from_bbox(scene.bbox, "EPSG:4326", shape=(_COARSE_PX, _COARSE_PX))
+        geobox = GeoBox.from_bbox(bounds_of(scene), "EPSG:4326", shape=(_COARSE_PX, _COARSE_PX))
         blue = self.bands.colours[2]
-        dn = self._load(scene, (blue,), geobox, "nearest", "float32", np.nan)[0]
+        dn = self._load(scene, (blue,), geobox, "nearest")[0]
         return np.where(dn == no_data(scene, blue), np.nan, dn)
 
-    def _load(
-        self, scene: pystac.Item, names: tuple[str, ...], geobox: GeoBox, resampling: str, dtype: str, nodata: float
-    ) -> np.ndarray:
-        """Bands of a scene on a grid, (bands, h, w); ``nodata`` where it has none."""
+    def _load(self, scene: pystac.Item, names: tuple[str, ...], geobox: GeoBox, resampling: str) -> np.ndarray:
+        """Bands of a scene on a grid, (bands, h, w) float32; NaN where it has none."""
         signed: set[str] = set()
 
         def sign(href: str) -> str:
@@ -128,14 +132,14 @@ class ScenePixels:
                 signed.add(address)
             return address
 
-        load = partial(_load, scene, names, geobox, resampling, dtype, nodata, sign)
+        load = partial(_load, scene, names, geobox, resampling, sign)
         try:
             return load()
         except _FAILURES as error:
             if not signed:
                 raise _lost(scene, error) from None
         # GDAL does not always say that the storage refused; the token may have ended, so another one gets a try.
-        self._tokens.refused(signed)
+        self._tokens.forget_refused(signed)
         try:
             return load()
         except _FAILURES as error:
@@ -152,13 +156,7 @@ def _hidden(classes: np.ndarray, pixel_m: float) -> np.ndarray:
 
 
 def _load(
-    scene: pystac.Item,
-    names: tuple[str, ...],
-    geobox: GeoBox,
-    resampling: str,
-    dtype: str,
-    nodata: float,
-    sign: Callable[[str], str],
+    scene: pystac.Item, names: tuple[str, ...], geobox: GeoBox, resampling: str, sign: Callable[[str], str]
 ) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -168,8 +166,8 @@ def _load(
             groupby="id",
             geobox=geobox,
             resampling=resampling,
-            dtype=dtype,
-            nodata=nodata,
+            dtype="float32",
+            nodata=np.nan,
             patch_url=sign,
         )
     return np.stack([loaded[name].values[0] for name in names])
@@ -183,27 +181,28 @@ def _configure_gdal(tries: int) -> None:
     """How GDAL asks for parts of files in this process; what it complains of is heard with --verbose alone."""
     leave_gdal_without_logins()
     connect_s, read_s = TIMEOUT_S
-    odc.stac.configure_rio(
-        GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
-        GDAL_HTTP_USERAGENT=USER_AGENT,
-        GDAL_HTTP_MAX_RETRY=str(tries - 1),
-        GDAL_HTTP_RETRY_DELAY="0.5",
-        GDAL_HTTP_RETRY_CODES=",".join(map(str, TRANSIENT)),
-        GDAL_HTTP_CONNECTTIMEOUT=str(connect_s),
-        GDAL_HTTP_TIMEOUT=str(read_s),
-        GDAL_HTTP_LOW_SPEED_LIMIT="1000",  # bytes a second
-        GDAL_HTTP_LOW_SPEED_TIME="30",
+    options: dict[str, Any] = {
+        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+        "GDAL_HTTP_USERAGENT": USER_AGENT,
+        "GDAL_HTTP_MAX_RETRY": str(tries - 1),
+        "GDAL_HTTP_RETRY_DELAY": "0.5",
+        "GDAL_HTTP_RETRY_CODES": ",".join(map(str, TRANSIENT)),
+        "GDAL_HTTP_CONNECTTIMEOUT": str(connect_s),
+        "GDAL_HTTP_TIMEOUT": str(read_s),
+        "GDAL_HTTP_LOW_SPEED_LIMIT": "1000",  # bytes a second
+        "GDAL_HTTP_LOW_SPEED_TIME": "30",
         # The head of a file in one request, the blocks of a band together.
-        GDAL_INGESTED_BYTES_AT_OPEN="32768",
-        GDAL_HTTP_MERGE_CONSECUTIVE_RANGES="YES",
+        "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
+        "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
         **GDAL_WITHOUT_LOGINS,
-    )
+    }
+    odc.stac.configure_rio(**options)
     for name, logger in list(logging.root.manager.loggerDict.items()):
         if name.partition(".")[0] in {"rasterio", "odc"} and isinstance(logger, logging.Logger):
-            logger.addFilter(_MURMUR)
+            logger.addFilter(_LIBRARY_MESSAGES)
 
 
-class _Murmur(logging.Filter):
+class _LibraryMessages(logging.Filter):
     """Passes on what libraries log, softly and without the queries of addresses: they hold tokens."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -211,4 +210,4 @@ class _Murmur(logging.Filter):
         return False
 
 
-_MURMUR = _Murmur()
+_LIBRARY_MESSAGES = _LibraryMessages()

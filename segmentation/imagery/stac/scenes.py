@@ -69,9 +69,10 @@ def _problem(scene: pystac.Item) -> str | None:
 
 def _lacks_time(scene: pystac.Item) -> bool:
     try:
-        return seen_at(scene) is None
+        seen_at(scene)
     except _MALFORMED:
         return True
+    return False
 
 
 def _lacks_outline(scene: pystac.Item) -> bool:
@@ -83,7 +84,7 @@ def _lacks_outline(scene: pystac.Item) -> bool:
         return True
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> bool:
     try:
         float(value or 0.0)
     except (TypeError, ValueError):

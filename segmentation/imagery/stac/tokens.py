@@ -2,11 +2,14 @@
 
 ``GET /api/sas/v1/token/COLLECTION`` answers ``{"msft:expiry": TIME, "token": QUERY}``; the token is put behind the
 address of an asset. It stays in memory: addresses with a query never go to a file or a log.
+
+Microsoft's package ``planetary-computer`` asks for such tokens, too. It is not used here, because it takes a
+subscription key from the environment or from a file in the user's home, gives tokens of the storage's containers alone
+(none by another address for a collection) and cannot be told that the storage has refused one.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from threading import Lock
@@ -17,7 +20,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from segmentation.core.errors import PipelineError
-from segmentation.imagery.web.sessions import Session, host_of, without_login
+from segmentation.imagery.web.redaction import without_query
+from segmentation.imagery.web.sessions import Session, host_of
 
 PLANETARY_COMPUTER = "planetarycomputer.microsoft.com"
 _STORAGE = ".blob.core.windows.net"
@@ -25,11 +29,6 @@ _TIMEOUT_S = (10, 60)
 # A token that ends sooner is not used for another read.
 _LEAST_LEFT = timedelta(minutes=2)
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def without_query(text: str) -> str:
-    """A text whose web addresses have lost what stands behind their question marks, and the logins in them."""
-    return re.sub(r"\?[^\s'\"<>)]+", "?...", without_login(text))
 
 
 def token_url(api_url: str, collection: str) -> str | None:
@@ -69,25 +68,24 @@ class Tokens:
             return href
         with self._lock:
             if self._ends - datetime.now(UTC) < _LEAST_LEFT:
-                self._renew()
+                self._renew(self._url)
             return f"{href}{'&' if parts.query else '?'}{self._token}"
 
-    def refused(self, addresses: Iterable[str]) -> None:
+    def forget_refused(self, addresses: Iterable[str]) -> None:
         """Forget the token of signed addresses, if it is still the current one: the storage did not take it."""
         with self._lock:
             if self._token and any(address.endswith(self._token) for address in addresses):
                 self._ends = _LONG_AGO
 
-    def _renew(self) -> None:
+    def _renew(self, url: str) -> None:
         try:
-            response = self._session.get(self._url, timeout=_TIMEOUT_S)
+            response = self._session.get(url, timeout=_TIMEOUT_S)
             response.raise_for_status()
             answer = response.json()
             self._token = answer["token"].lstrip("?")
             self._ends = datetime.fromisoformat(answer["msft:expiry"].replace("Z", "+00:00"))
         except (requests.RequestException, KeyError, ValueError, TypeError, AttributeError) as error:
-            said = (
-                getattr(error.response, "status_code", None) if isinstance(error, requests.RequestException) else None
-            )
-            reason = f"answers {said}" if said else type(error).__name__
-            raise PipelineError(f"no access token from {without_query(self._url)}: {reason}") from None
+            reason = type(error).__name__
+            if isinstance(error, requests.RequestException) and error.response is not None:
+                reason = f"answers {error.response.status_code}"
+            raise PipelineError(f"no access token from {without_query(url)}: {reason}") from None

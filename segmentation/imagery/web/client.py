@@ -1,41 +1,32 @@
 """HTTP as a rate-limited, flaky API wants it: a shared limit, bounded retries, files that arrive whole.
 
-The key goes as HTTP Basic user to the API's own hosts alone. ``requests`` drops it when a redirect leads to another
+A key goes as HTTP Basic user to the server's own hosts alone. ``requests`` drops it when a redirect leads to another
 host or port, and no message here quotes an address with its query.
 """
 
 from __future__ import annotations
 
-import logging
-import re
-import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 import requests
-import tenacity
 from requests.adapters import HTTPAdapter
 
 from segmentation.core.errors import PipelineError
 from segmentation.core.workspace import whole_file
-from segmentation.imagery.planet.key import KEY_NAMES, redact
+from segmentation.imagery.web.bodies import read_object, read_part, read_text, require_usable, save_body
+from segmentation.imagery.web.redaction import redact
+from segmentation.imagery.web.retries import Transient, retry_after_s, retrying
 from segmentation.imagery.web.sessions import Session, host_of
+from segmentation.imagery.web.traffic import RateLimit, Traffic
 
 _TIMEOUT_S = (10, 125)  # connect, read
-_LONGEST_WAIT_S = 120.0
 _TRANSIENT = {429, 500, 502, 503, 504}
-_BLOCK_BYTES = 1 << 20
 _USER_AGENT = "mapping-mining-areas/0.1"
 # What a signed storage address answers once its time is over.
 _EXPIRED = (400, 401, 403, 404, 410)
-
-Result = TypeVar("Result")
-log = logging.getLogger(__name__)
 
 
 class Refused(PipelineError):
@@ -43,81 +34,74 @@ class Refused(PipelineError):
 
 
 class NotGiven(Exception):
-    """The API itself answers 403 or 404 to a download."""
+    """The API itself answers 403 or 404 to a download.
+
+    Attributes:
+        status: which of the two.
+    """
+
+    def __init__(self, status: int):
+        super().__init__(status)
+        self.status = status
 
 
 class NoRanges(Exception):
     """The server does not send parts of files."""
 
 
-class Transient(Exception):
-    """A failure that is worth another try: rate limit, server fault, broken or corrupt transfer.
+@dataclass(frozen=True)
+class Server:
+    """The server that a client asks, and what the user can do where it is the wrong one.
 
     Attributes:
-        wait_s: seconds that the server asks to wait.
+        host: host and port; requests to it are limited, and get the key.
+        domain: a domain whose hosts all count as the server's own; None for ``host`` alone.
+        key: the API key; None for a server that asks for none.
+        check_address: what to check where its address is none.
+        check_answers: what it should answer as, and what to check where it does not.
+        check_key: what to check where it refuses the key.
     """
 
-    def __init__(self, message: str, wait_s: float = 0.0):
-        super().__init__(message)
-        self.wait_s = wait_s
+    host: str
+    domain: str | None = None
+    key: str | None = field(default=None, repr=False)
+    check_address: str = "check its address"
+    check_answers: str = "does not answer with JSON objects; check its address"
+    check_key: str = "check it"
+
+    def is_own(self, host: str) -> bool:
+        """Whether a host (and port) is the server's."""
+        return host == self.host or (self.domain is not None and host.endswith(f".{self.domain}"))
 
 
-@dataclass
-class Traffic:
-    """What has gone over the wire: requests sent, bytes of files and answers received."""
+@dataclass(frozen=True)
+class Part:
+    """Some bytes of a remote file.
 
-    requests: int = 0
-    received_bytes: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    Attributes:
+        content: the bytes.
+        file_bytes: size of the whole file.
+        address: where the file's link leads to now.
+    """
 
-    def add(self, requests: int = 0, received_bytes: int = 0) -> None:
-        """Count; from any thread."""
-        with self._lock:
-            self.requests += requests
-            self.received_bytes += received_bytes
-
-
-@dataclass
-class RateLimit:
-    """At most ``per_second`` requests a second, shared by all threads of a client."""
-
-    per_second: float
-    _next: float = 0.0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def wait(self) -> None:
-        """Sleep until the next request may start."""
-        with self._lock:
-            start = max(time.monotonic(), self._next)
-            self._next = start + 1 / self.per_second
-        time.sleep(max(0.0, start - time.monotonic()))
+    content: bytes
+    file_bytes: int
+    address: str
 
 
 class Web:
-    """Requests with one key or none, safe to use from several threads.
+    """A client of one server and of the storages that it leads to, safe to use from several threads.
 
     Args:
-        key: the API key; None for a server that asks for none.
-        own_host: host and port whose requests are limited, and get the key; Planet's are as well.
+        server: whose requests are limited.
         max_rps: requests a second, all threads together.
         tries: how often a request is tried before it has failed for good.
         connections: size of the connection pool, the number of threads.
-        address_option: of the command line, that names the server.
     """
 
-    def __init__(
-        self,
-        key: str | None,
-        own_host: str,
-        max_rps: float,
-        tries: int,
-        connections: int,
-        address_option: str = "--api-url",
-    ):
-        self._key = key
-        self._address_option = address_option
+    def __init__(self, server: Server, *, max_rps: float, tries: int, connections: int):
+        self._server = server
         self._tries = tries
-        self._own_host = own_host
         self._limit = RateLimit(max_rps)
         self.traffic = Traffic()
         self._session = Session()
@@ -141,10 +125,16 @@ class Web:
         """
 
         def attempt() -> tuple[int, dict]:
-            with self._send(url, accept, params=params, json=body) as response:
-                return response.status_code, {} if response.status_code in accept else _object(response)
+            with self._send(url, accept, params=params, body=body) as response:
+                if response.status_code in accept:
+                    return response.status_code, {}
+                content = read_object(response)
+                if content is None:
+                    # Proxies answer with a page of their own while they are in trouble; a wrong address always does.
+                    raise Transient(f"{host_of(response.url)} {self._server.check_answers}")
+                return response.status_code, content
 
-        return self._retrying(urlsplit(url).path, attempt)
+        return retrying(urlsplit(url).path, attempt, self._tries)
 
     def download(self, url: str, target: Path, check: Callable[[Path], None], accept: tuple[int, ...] = ()) -> int:
         """Download a file beside its target, check it, then rename it.
@@ -171,13 +161,13 @@ class Web:
                     raise Transient(f"the storage answers {status}")
                 if status not in accept:
                     with whole_file(target) as partial:
-                        self.traffic.add(received_bytes=_save(response, partial))
-                        _require(check, partial)
+                        self.traffic.add(received_bytes=save_body(response, partial))
+                        require_usable(partial, check)
                 return status
 
-        return self._retrying(f"download of {target.stem}", attempt)
+        return retrying(f"download of {target.stem}", attempt, self._tries)
 
-    def part(self, link: str, start: int, length: int, address: str | None = None) -> tuple[bytes, int, str]:
+    def part(self, link: str, start: int, length: int, address: str | None = None) -> Part:
         """Some bytes of a file.
 
         Args:
@@ -186,45 +176,60 @@ class Web:
             length: number of bytes; fewer come at the file's end.
             address: where the link led to before; it is asked of the link again once this one has expired.
 
-        Returns:
-            The bytes, the size of the whole file, and where the link leads to now.
-
         Raises:
             NoRanges: the server sends whole files only.
             NotGiven: the API does not give this file.
             Refused: the key is of no use.
             PipelineError: it failed for good.
         """
-        at = [address or link]
+        # Whatever goes wrong with the remembered address, the next tries begin with the link.
+        addresses = [] if address is None else [address]
 
-        def attempt() -> tuple[bytes, int, str]:
-            asked, at[0] = at[0], link  # whatever goes wrong, the next try begins with the link
+        def attempt() -> Part:
+            asked = addresses.pop() if addresses else link
             span = f"bytes={start}-{start + length - 1}"
             with self._send(asked, _EXPIRED, stream=True, headers={"Range": span}) as response:
                 if response.status_code in _EXPIRED:
                     # An address that was signed for a key may have expired; one that is open to all does not.
-                    signed = self._key is not None and (bool(response.history) or asked != link)
+                    signed = self._server.key is not None and (bool(response.history) or asked != link)
                     raise self._not_given(response, by_storage=signed)
                 if response.status_code != 206:
                     raise NoRanges(f"{host_of(response.url)} sends whole files only")
-                content, size = _part(response, start)
+                content, file_bytes = read_part(response, start)
                 self.traffic.add(received_bytes=len(content))
-                return content, size, response.url
+                return Part(content, file_bytes, response.url)
 
-        return self._retrying(f"part of {urlsplit(link).path}", attempt)
+        return retrying(f"part of {urlsplit(link).path}", attempt, self._tries)
 
-    def _send(self, url: str, accept: tuple[int, ...], **options: object) -> requests.Response:
+    def _send(
+        self,
+        url: str,
+        accept: Collection[int],
+        *,
+        params: dict | None = None,
+        body: dict | None = None,
+        headers: dict[str, str] | None = None,
+        stream: bool = False,
+    ) -> requests.Response:
+        """Send one request; the answer is a good one, or one to accept."""
         host = host_of(url)
-        if self._is_own(host):
+        if self._server.is_own(host):
             self._limit.wait()
         self.traffic.add(requests=1)
-        method = "GET" if options.get("json") is None else "POST"
         try:
-            response = self._session.request(method, url, auth=self._auth(host), timeout=_TIMEOUT_S, **options)
+            response = self._session.request(
+                "GET" if body is None else "POST",
+                url,
+                params=params,
+                json=body,
+                headers=headers,
+                stream=stream,
+                auth=self._login(host),
+                timeout=_TIMEOUT_S,
+            )
         except (requests.exceptions.MissingSchema, requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):
-            raise PipelineError(
-                f"{redact(url, self._key or '')!r} is no web address; check {self._address_option}"
-            ) from None
+            address = redact(url, self._server.key or "")
+            raise PipelineError(f"{address!r} is no web address; {self._server.check_address}") from None
         except requests.RequestException as error:
             raise Transient(f"no answer from {host} ({type(error).__name__})") from None
         if response.ok or response.status_code in accept:
@@ -232,116 +237,25 @@ class Web:
         with response:
             raise self._failure(response)
 
-    def _not_given(self, response: requests.Response, by_storage: bool) -> Exception:
+    def _login(self, host: str) -> tuple[str, str] | None:
+        key = self._server.key
+        return (key, "") if key is not None and self._server.is_own(host) else None
+
+    def _not_given(self, response: requests.Response, *, by_storage: bool) -> Exception:
         if by_storage:
             return Transient(f"the storage answers {response.status_code}")
         if response.status_code in {403, 404}:
             return NotGiven(response.status_code)
         return self._failure(response)
 
-    def _is_own(self, host: str) -> bool:
-        return host == self._own_host or host.endswith(".planet.com")
-
-    def _auth(self, host: str) -> tuple[str, str] | None:
-        return (self._key, "") if self._key is not None and self._is_own(host) else None
-
     def _failure(self, response: requests.Response) -> Exception:
+        """What an answer that is no good one means."""
         status, host = response.status_code, host_of(response.url)
-        said = redact(_text(response)[:200].strip(), self._key or "").replace("\n", " ")
-        if status == 401 and self._key is not None:
-            return Refused(f"{host} refuses the API key (401): check {', '.join(KEY_NAMES)} or .env")
+        said = redact(read_text(response)[:200].strip(), self._server.key or "").replace("\n", " ")
+        if status == 401 and self._server.key is not None:
+            return Refused(f"{host} refuses the API key (401): {self._server.check_key}")
         if status == 429 and "quota" in said.lower():
             return Refused(f"{host} answers 429: {said}")
         if status in _TRANSIENT:
-            return Transient(f"{host} answers {status}: {said}", _retry_after_s(response))
+            return Transient(f"{host} answers {status}: {said}", retry_after_s(response))
         return PipelineError(f"{host} answers {status}: {said}")
-
-    def _retrying(self, what: str, attempt: Callable[[], Result]) -> Result:
-        def note(state: tenacity.RetryCallState) -> None:
-            log.info("%s: %s; trying again in %.1f s", what, state.outcome.exception(), state.next_action.sleep)
-
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(Transient),
-            stop=tenacity.stop_after_attempt(self._tries),
-            wait=_backoff,
-            before_sleep=note,
-            reraise=True,
-        )
-        try:
-            return retrying(attempt)
-        except Transient as error:
-            raise PipelineError(f"{what}: gave up after {self._tries} tries, {error}") from None
-
-
-_exponential = tenacity.wait_random_exponential(multiplier=0.5, max=30)
-
-
-def _backoff(state: tenacity.RetryCallState) -> float:
-    """The longer of what the server asks for and our own, growing, jittered wait."""
-    asked = state.outcome.exception().wait_s
-    return max(asked, 0.2 + _exponential(state))
-
-
-def _retry_after_s(response: requests.Response) -> float:
-    """Seconds to wait as the server's Retry-After says (RFC 9110, 10.2.3: seconds or a date), capped; else 0."""
-    value = response.headers.get("Retry-After", "").strip()
-    if value.isdecimal():
-        return min(float(value), _LONGEST_WAIT_S)
-    try:
-        when = parsedate_to_datetime(value)
-    except ValueError:
-        return 0.0
-    wait_s = when.timestamp() - time.time()
-    return min(max(wait_s, 0.0), _LONGEST_WAIT_S)
-
-
-def _text(response: requests.Response) -> str:
-    try:
-        return response.text
-    except requests.RequestException:
-        return ""
-
-
-def _object(response: requests.Response) -> dict:
-    try:
-        content = response.json()
-    except requests.RequestException:
-        content = None
-    if not isinstance(content, dict):
-        # Proxies answer with a page of their own while they are in trouble; a wrong address always does.
-        host = host_of(response.url)
-        raise Transient(f"{host} does not answer as Planet's Basemaps API does; check --api-url (or PL_API_URL)")
-    return content
-
-
-def _save(response: requests.Response, path: Path) -> int:
-    """Stream a body to a file and make sure that all of it came; its number of bytes."""
-    try:
-        with path.open("wb") as file:
-            for block in response.iter_content(_BLOCK_BYTES):
-                file.write(block)
-    except requests.RequestException as error:
-        raise Transient(f"the transfer broke off ({type(error).__name__})") from None
-    expected, got = response.headers.get("Content-Length"), path.stat().st_size
-    if expected is not None and int(expected) != got:
-        raise Transient(f"the transfer ended at {got} of {expected} bytes")
-    return got
-
-
-def _part(response: requests.Response, start: int) -> tuple[bytes, int]:
-    """The bytes of a partial answer and the size of the whole, both held against its Content-Range (RFC 9110, 14.4)."""
-    try:
-        content = response.content
-    except requests.RequestException as error:
-        raise Transient(f"the transfer broke off ({type(error).__name__})") from None
-    match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("Content-Range", ""))
-    if match is None or int(match[1]) != start or int(match[2]) - start + 1 != len(content):
-        raise Transient("the answer is not the part that was asked for")
-    return content, int(match[3])
-
-
-def _require(check: Callable[[Path], None], path: Path) -> None:
-    try:
-        check(path)
-    except ValueError as error:
-        raise Transient(f"not a usable file: {error}") from None

@@ -7,8 +7,8 @@ for another server than the storage that a download is redirected to. A proxy is
 from __future__ import annotations
 
 import os
-import re
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -53,14 +53,14 @@ class Session(requests.Session):
         if self.should_strip_auth(response.request.url, prepared_request.url):
             prepared_request.headers.pop("Authorization", None)
 
-    def merge_environment_settings(self, url: str, *settings: object, **named: object) -> dict:
-        """The settings of a request, without a proxy for loopback."""
-        merged = super().merge_environment_settings(url, *settings, **named)
-        return merged | {"proxies": {}} if is_loopback(url) else merged
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        """The settings of a request, without a proxy for loopback; see the original."""
+        merged = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        return {**merged, "proxies": {}} if is_loopback(url) else merged
 
     def rebuild_proxies(self, prepared_request: requests.PreparedRequest, proxies: dict | None) -> dict:
         """The proxies of a request that was redirected, none for loopback."""
-        if is_loopback(prepared_request.url):
+        if is_loopback(prepared_request.url or ""):
             prepared_request.headers.pop("Proxy-Authorization", None)
             return {}
         return super().rebuild_proxies(prepared_request, proxies)
@@ -70,7 +70,7 @@ class _LoginOfTheAddress(AuthBase):
     """The login that stands in an address (``https://user:password@host/``), if any: the user wrote it there."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        login = get_auth_from_url(request.url)
+        login = get_auth_from_url(request.url or "")
         return HTTPBasicAuth(*login)(request) if any(login) else request
 
 
@@ -88,11 +88,6 @@ def is_loopback(url: str) -> bool:
 def host_of(url: str) -> str:
     """Host and port of an address, without the login that may stand before them."""
     return urlsplit(url).netloc.rpartition("@")[2]
-
-
-def without_login(text: str) -> str:
-    """A text whose web addresses have lost the logins in them."""
-    return re.sub(r"(?<=://)[^/\s'\"<>@]+@", "", text)
 
 
 def leave_gdal_without_logins() -> None:

@@ -15,8 +15,9 @@ from rasterio.windows import Window
 from segmentation.core.errors import PipelineError
 from segmentation.imagery.files import content as raster_content
 from segmentation.imagery.files.content import examine, sample_windows
-from segmentation.imagery.files.doubts import require_reflectance, warn_of_fill
-from segmentation.imagery.rasters.description import Reflectance, describe
+from segmentation.imagery.files.plausibility import require_reflectance, warn_of_fill
+from segmentation.imagery.rasters.description import describe
+from segmentation.imagery.rasters.scales import Reflectance
 
 UTM, HERE = "EPSG:32721", Affine(10, 0, 300_000, 0, -10, 9_400_000)
 TILED = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}

@@ -20,8 +20,8 @@ from segmentation.geo.grid import CHIP_PX, HALF_WORLD_M, Grid, Windows, boxes
 from segmentation.imagery.cache import NOT_COVERED
 from segmentation.imagery.files.source import RasterImagery
 from segmentation.imagery.planet.quads import QuadReader
-from segmentation.imagery.rasters.description import Reflectance
-from segmentation.imagery.rasters.warping import Mosaic
+from segmentation.imagery.rasters.scales import Reflectance
+from segmentation.imagery.rasters.warping import ChipCanvas
 from segmentation.imagery.reflectance import PUBLISHED, encode
 from segmentation.windows.record import write_windows
 
@@ -245,7 +245,7 @@ def test_what_is_not_a_number_never_reaches_a_chip(tmp_path, hole):
 
 
 def test_numbers_that_overflow_on_the_way_to_reflectance_are_no_data():
-    mosaic = Mosaic(3)
+    mosaic = ChipCanvas(3)
     values = np.full((3, 512, 512), 0.3, "float32")
     values[1, :, :100] = np.inf
     mosaic.add(slice(0, 512), values, np.ones((512, 512), "float32"))

@@ -1,11 +1,25 @@
 """Which mosaic shows a year, and which days a mosaic shows."""
 
+import re
 from datetime import date
 
 import pytest
 
 from segmentation.core.errors import PipelineError
-from segmentation.imagery.planet.mosaics import FIRST_YEAR, LAST_YEAR, default_mosaic, mosaic_period
+from segmentation.imagery.planet.mosaics import FIRST_YEAR, LAST_YEAR, default_mosaic
+
+_PERIOD = re.compile(r"_(\d{4})-(\d{2})(?:_(\d{4})-(\d{2}))?_mosaic$")
+
+
+def mosaic_period(name: str) -> tuple[date, date] | None:
+    """First day shown by a mosaic and first day after it, read from its name; None where the name has no dates."""
+    match = _PERIOD.search(name)
+    if match is None:
+        return None
+    first_year, first_month, last_year, last_month = match.groups()
+    last_year, last_month = last_year or first_year, last_month or first_month
+    after = int(last_year) * 12 + int(last_month)
+    return date(int(first_year), int(first_month), 1), date(after // 12, after % 12 + 1, 1)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ import requests
 from segmentation.core.errors import PipelineError
 from segmentation.imagery.planet import key as api_key
 from segmentation.imagery.planet.client import PlanetClient, QuadNotCovered
-from segmentation.imagery.web import client as web
+from segmentation.imagery.web import retries
+from segmentation.imagery.web.redaction import redact
+from segmentation.imagery.web.traffic import RateLimit
 
 KEY = "PLAK-very-secret"
 NAME = "planet_medres_normalized_analytic_2019-06_2019-11_mosaic"
@@ -77,7 +79,7 @@ def storage():
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Retries wait as long as the server asks for, and hardly longer."""
-    monkeypatch.setattr(web, "_exponential", lambda _: 0.0)
+    monkeypatch.setattr(retries, "_exponential", lambda _: 0.0)
 
 
 @pytest.fixture
@@ -199,7 +201,7 @@ def test_tries_are_bounded(api, mosaic):
 def test_retry_after_is_read_as_seconds_or_date_and_capped(value, seconds):
     response = requests.Response()
     response.headers["Retry-After"] = value
-    assert web._retry_after_s(response) == seconds
+    assert retries.retry_after_s(response) == seconds
 
 
 def test_a_download_is_followed_to_storage_without_the_key(api, storage, client, tmp_path):
@@ -258,7 +260,7 @@ def test_a_file_that_never_comes_right_leaves_nothing_behind(api, tmp_path):
 
 def test_links_are_redacted():
     text = f"see https://x/full?api_key={KEY}&a=1 and {KEY}"
-    assert api_key.redact(text, KEY) == "see https://x/full?api_key=***&a=1 and ***"
+    assert redact(text, KEY) == "see https://x/full?api_key=***&a=1 and ***"
 
 
 def test_the_key_comes_from_the_environment_or_a_dotenv_file(monkeypatch, tmp_path):
@@ -312,7 +314,7 @@ def test_a_folder_of_that_name_is_no_dotenv_file(no_key):
 
 
 def test_the_rate_limit_spreads_the_requests_of_all_threads():
-    limit = web.RateLimit(per_second=1e9)
+    limit = RateLimit(per_second=1e9)
     before = limit._next
     threads = [threading.Thread(target=limit.wait) for _ in range(20)]
     for thread in threads:

@@ -15,7 +15,9 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 
 from segmentation.core.errors import PipelineError
-from segmentation.imagery.rasters.description import Reflectance, describe, nearest_level, placed, read_layout
+from segmentation.imagery.rasters.description import describe, read_layout
+from segmentation.imagery.rasters.places import nearest_level, on_world_map
+from segmentation.imagery.rasters.scales import Reflectance
 
 UTM = "EPSG:32721"
 HERE = Affine(10, 0, 300_000, 0, -10, 9_400_000)
@@ -222,7 +224,7 @@ def test_the_outline_lies_around_the_files_middle(tmp_path, crs, lon, lat, pixel
 @pytest.mark.parametrize("lon", [-180.0, 180.0, 540.0])
 def test_a_file_across_the_antimeridian_lies_on_both_sides(tmp_path, lon):
     _, known = describe(bell_raster(tmp_path / "a.tif", "EPSG:4326", lon, 10, 1e-4, 200))
-    position, shapes = placed([known.outline])
+    position, shapes = on_world_map([known.outline])
     assert position.tolist() == [0, 0]
     west, east = (shape.intersection(shapely.box(-HALF_WORLD_M, -1e8, HALF_WORLD_M, 1e8)) for shape in shapes)
     assert west.area + east.area == pytest.approx(known.outline.area)
@@ -231,7 +233,7 @@ def test_a_file_across_the_antimeridian_lies_on_both_sides(tmp_path, lon):
 def test_a_map_of_the_world_lies_on_all_of_it(tmp_path):
     world = Affine(1, 0, -180, 0, -1, 90)
     path = write_raster(tmp_path / "a.tif", np.ones((3, 180, 360), "uint8"), world, "EPSG:4326")
-    _, shapes = placed([describe(path)[1].outline])
+    _, shapes = on_world_map([describe(path)[1].outline])
     assert shapely.union_all(shapes).buffer(1).contains(shapely.box(-2e7, -2e7, 2e7, 2e7))
 
 

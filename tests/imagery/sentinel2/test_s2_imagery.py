@@ -20,10 +20,11 @@ from segmentation.demo.planet.faults import Faults, Rule
 from segmentation.geo.geopackage import read_metadata
 from segmentation.geo.geotiffs import block_extents
 from segmentation.geo.grid import Grid
-from segmentation.imagery.cache import PieceCache
+from segmentation.imagery.cache import TileCache
 from segmentation.imagery.sentinel2.fetch import TileFetcher
 from segmentation.imagery.sentinel2.tiles import blocks_under
-from segmentation.imagery.web import client as web
+from segmentation.imagery.web import retries
+from segmentation.imagery.web.client import Server, Web
 
 YEAR, QUARTER = 2021, "2021/Q3"
 PIXEL_M = 2 * HALF_WORLD_M / 2**22
@@ -69,7 +70,7 @@ def polygons(tmp_path_factory):
 @pytest.fixture
 def cut(step_1, polygons, monkeypatch):
     """Step 1 from a mirror: ``cut(data root, url, *options)``."""
-    monkeypatch.setattr(web, "_exponential", lambda _: 0.0)
+    monkeypatch.setattr(retries, "_exponential", lambda _: 0.0)
 
     def run(root, url, *options, year=YEAR):
         address = ("--imagery", "sentinel2", "--sentinel2-url", url, "--max-rps=1000")
@@ -164,8 +165,8 @@ def test_only_the_blocks_that_are_needed_go_over_the_wire(tmp_path):
             rows = len({window.row_off // 1024 for window in windows})
         whole += path.stat().st_size
     with mirror(tmp_path) as url:
-        client = web.Web(None, url.removeprefix("http://"), 1000, 2, 1)
-        cache = PieceCache(tmp_path / "cache", "tiles.jsonl", str)
+        client = Web(Server(url.removeprefix("http://")), max_rps=1000, tries=2, connections=1)
+        cache = TileCache(tmp_path / "cache")
         record = TileFetcher(client, f"{url}/{QUARTER}", "m", cache).fetch(name, middle)
     assert record.status == "covered"
     assert client.traffic.requests == 4 * (1 + rows)

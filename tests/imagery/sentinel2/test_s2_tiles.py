@@ -8,7 +8,15 @@ from helpers.quads import HALF_WORLD_M
 from pyproj import Transformer
 
 from segmentation.geo.grid import Grid, Windows
-from segmentation.imagery.sentinel2.tiles import BLOCK_PX, BLOCKS_ACROSS, TILE_M, TILE_PX, blocks_under, cells_of, tile
+from segmentation.imagery.sentinel2.tiles import (
+    TILE_BLOCK_PX,
+    TILE_BLOCKS_ACROSS,
+    TILE_M,
+    TILE_PX,
+    blocks_under,
+    cells_of,
+    tile,
+)
 
 GRID = Grid(14)
 
@@ -104,8 +112,8 @@ def test_blocks_are_those_under_the_window(side_px):
     (blocks,) = blocks_under(names[0], windows, GRID)
     place = tile(names[0])
     square = shapely.box(*GRID.window_bounds(windows)[0])
-    row, col = np.divmod(np.arange(BLOCKS_ACROSS**2), BLOCKS_ACROSS)
-    left, top = place.left_m + col * BLOCK_PX * 10, place.top_m - row * BLOCK_PX * 10
+    row, col = np.divmod(np.arange(TILE_BLOCKS_ACROSS**2), TILE_BLOCKS_ACROSS)
+    left, top = place.left_m + col * TILE_BLOCK_PX * 10, place.top_m - row * TILE_BLOCK_PX * 10
     to_map = Transformer.from_crs(place.epsg, "EPSG:3857", always_xy=True)
     corners = [to_map.transform(left + dx * 2560, top - dy * 2560) for dx, dy in ((0, 0), (1, 0), (1, 1), (0, 1))]
     shapes = shapely.polygons(np.stack([np.column_stack(corner) for corner in corners], axis=1))

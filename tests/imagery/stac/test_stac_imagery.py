@@ -25,11 +25,10 @@ from pyproj import Transformer
 from segmentation.core.errors import PipelineError
 from segmentation.geo.grid import CHIP_PX, Grid, lonlat_to_mercator
 from segmentation.imagery.cache import FAILED, NOT_COVERED
-from segmentation.imagery.rasters.description import Reflectance
+from segmentation.imagery.rasters.scales import Reflectance
 from segmentation.imagery.source import Prepared
 from segmentation.imagery.stac.catalogue import Catalogue
-from segmentation.imagery.stac.looks import Choice
-from segmentation.imagery.stac.seasons import STUDY_SEASON, Season
+from segmentation.imagery.stac.looks import STUDY_SEASON, SceneSelection, Season
 from segmentation.imagery.stac.source import StacImagery
 from segmentation.windows.plan import as_windows, plan_windows
 
@@ -104,7 +103,9 @@ def plan_of(*shapes):
 
 def source(url, folder, season=STUDY_SEASON, looks=3, **options):
     options = {"threads": 2, "tries": 3, "quiet": True} | options
-    return StacImagery(Catalogue(url, COLLECTION, 1000, 3), 2019, Choice(season, looks), folder, **options)
+    return StacImagery(
+        Catalogue(url, COLLECTION, max_rps=1000, tries=3), 2019, SceneSelection(season, looks), folder, **options
+    )
 
 
 def composites(imagery, plan):
@@ -229,7 +230,7 @@ def test_a_season_has_its_first_and_its_last_day_and_no_other(tmp_path):
     scenes = [Scene(day, time=time) for day, time in inside + outside]
     where = Place(tmp_path / "files", [tile], MINE, scenes)
     with stac_api(tmp_path / "api", where.items) as url:
-        catalogue = Catalogue(url, COLLECTION, 1000)
+        catalogue = Catalogue(url, COLLECTION, max_rps=1000)
         catalogue.connect()
         found = catalogue.scenes(np.array([25.3, -10.8, 25.4, -10.6]), *STUDY_SEASON.of(2019))
     assert [item.id for item in found] == [scene.name for scene in scenes[:2]]
@@ -238,7 +239,7 @@ def test_a_season_has_its_first_and_its_last_day_and_no_other(tmp_path):
 def test_more_scenes_than_a_page_holds_are_found(place, tmp_path):
     many = [place.items[0] | {"id": f"{number:03d}"} for number in range(230)]
     with stac_api(tmp_path, many) as url:
-        catalogue = Catalogue(url, COLLECTION, 1000)
+        catalogue = Catalogue(url, COLLECTION, max_rps=1000)
         catalogue.connect()
         assert len(catalogue.scenes(np.array([25.3, -10.8, 25.4, -10.6]), *STUDY_SEASON.of(2019))) == 230
 
@@ -247,10 +248,17 @@ def test_a_window_without_scenes_is_not_observed_and_not_asked_for_again(place, 
     sea = plan_of(disk(LON + 3, LAT, 20))
     assert composites(source(api, tmp_path), sea) == [None]
     again = source(api, tmp_path)
-    again.connect = lambda windows: None  # so that any question would fail
+    again._catalogue.connect = lambda: pytest.fail("nothing is left to ask")
     assert list(again.prepare(as_windows(sea))) == [Prepared(0, NOT_COVERED)]
     assert again.footprint(as_windows(sea)).pieces.empty
     assert place.storage.asked == []
+
+
+def test_a_source_that_nobody_has_connected_finds_out_what_it_needs_by_itself(api, tmp_path):
+    sea = as_windows(plan_of(disk(LON + 3, LAT, 20)))
+    imagery = source(api, tmp_path)
+    assert list(imagery.prepare(sea)) == [Prepared(0, NOT_COVERED)]
+    imagery.close()
 
 
 def test_faults_of_the_storage_are_survived(place, api, tmp_path):
@@ -277,12 +285,12 @@ def test_scenes_of_unknown_scale_are_not_made_white_by_a_wrong_one(tmp_path, cap
     middle = tile.outline().centroid
     plan = plan_of(disk(middle.x, middle.y, 20))
     with stac_api(tmp_path / "api", where.items) as url:
-        imagery = source(url, tmp_path / "cache", told=Reflectance(0.5))
+        imagery = source(url, tmp_path / "cache", reflectance=Reflectance(0.5))
         imagery.connect(as_windows(plan))
         assert [item.problem for item in imagery.prepare(as_windows(plan))] == [FAILED]
         assert "is no ground's; say it with --reflectance-scale (0.0001 where" in caplog.text
         # Nothing was made, so that the right one is no mixture.
-        [pixels] = composites(source(url, tmp_path / "cache", told=Reflectance(1e-4)), plan)
+        [pixels] = composites(source(url, tmp_path / "cache", reflectance=Reflectance(1e-4)), plan)
     assert 0.02 < pixels.reflectance[0][pixels.valid].mean() < 0.1
 
 
@@ -327,7 +335,9 @@ def test_what_is_no_stac_api_is_said_at_once(place, api, tmp_path):
         source("http://127.0.0.1:9", tmp_path, tries=1).connect(windows)
     with pytest.raises(PipelineError, match="no STAC API answers at"):
         source(place.storage.url, tmp_path).connect(windows)
-    imagery = StacImagery(Catalogue(api, "landsat-9", 1000, 1), 2019, Choice(STUDY_SEASON), tmp_path)
+    imagery = StacImagery(
+        Catalogue(api, "landsat-9", max_rps=1000, tries=1), 2019, SceneSelection(STUDY_SEASON), tmp_path
+    )
     with pytest.raises(PipelineError, match=f"no collection 'landsat-9' at {api}; it has {COLLECTION}"):
         imagery.connect(windows)
 

@@ -17,16 +17,16 @@ from segmentation.core import cli
 from segmentation.core.errors import PipelineError
 from segmentation.core.journal import Journal
 from segmentation.core.workspace import REPOSITORY
-from segmentation.imagery.rasters.description import Reflectance
+from segmentation.imagery.rasters.scales import Reflectance
 from segmentation.imagery.stac.bands import Bands, find_bands, listed_reflectance, no_data, pixel_m
 from segmentation.imagery.stac.composite import Stack, compose
-from segmentation.imagery.stac.looks import Look, looks_at
+from segmentation.imagery.stac.looks import STUDY_SEASON, Look, Season, looks_at, season
 from segmentation.imagery.stac.offsets import Offsets
-from segmentation.imagery.stac.once import Once
 from segmentation.imagery.stac.pixels import ScenePixels
 from segmentation.imagery.stac.scenes import read_scenes
-from segmentation.imagery.stac.seasons import STUDY_SEASON, Season, season
-from segmentation.imagery.stac.tokens import Tokens, token_url, without_query
+from segmentation.imagery.stac.tokens import Tokens, token_url
+from segmentation.imagery.web.parallel import SharedWork
+from segmentation.imagery.web.redaction import without_query
 
 EARTH_SEARCH = ("red", "green", "blue", "nir", "scl", "thumbnail")
 PLANETARY_COMPUTER = ("B02", "B03", "B04", "B08", "SCL", "visual")
@@ -178,6 +178,21 @@ def test_scenes_that_lack_what_composites_need_are_left_out_and_named(caplog):
     assert looks_at(AMAZON, read_scenes(described))[0].day == date(2019, 7, 1)
 
 
+def test_the_dark_pixels_of_a_scene_without_bbox_are_looked_for_within_its_outline(monkeypatch, tmp_path):
+    [found] = read_scenes([without("outline alone", "bbox")])
+    assert found.bbox is None
+    asked = []
+
+    def load(self, scene, names, geobox, *rest):
+        asked.append(geobox.boundingbox)
+        return np.full((1, *geobox.shape), 900, "float32")
+
+    monkeypatch.setattr(ScenePixels, "_load", load)
+    reads = ScenePixels(Bands(EARTH_SEARCH[:4], None), Tokens(None, Retry(0)), tmp_path / "o.jsonl")
+    assert reads.offsets.of(found, Reflectance(1e-4, -0.1)) == -0.1
+    assert [tuple(box) for box in asked] == [pytest.approx((-60.5, -5.5, -59.5, -4.5))]
+
+
 def pixels_of(monkeypatch, tmp_path, loaded, **raster):
     """What is made of values (bands, h, w) of a scene's colours, and of its classes (h, w)."""
     values, classes = loaded
@@ -251,7 +266,7 @@ def test_the_median_is_that_of_every_pixels_own_values(rng):
     depth, side = 5, 16
     values = rng.random((8, 3, side, side)).astype("float32")
     clear = rng.random((8, side, side)) < 0.5
-    stack = Stack(depth, 3, side)
+    stack = Stack(depth=depth, bands=3, side_px=side)
     for one, seen in zip(values, clear, strict=True):
         stack.put(one, seen & stack.wanted)
     first = clear & (np.cumsum(clear, axis=0) <= depth)
@@ -350,7 +365,7 @@ def test_the_check_says_what_it_found(tmp_path, caplog):
 
 
 def test_work_is_done_once_and_its_error_reaches_everybody():
-    once, together, done, errors = Once(), Barrier(4), [], []
+    shared, together, done, errors = SharedWork(), Barrier(4), [], []
 
     def work():
         done.append(1)
@@ -359,7 +374,7 @@ def test_work_is_done_once_and_its_error_reaches_everybody():
     def ask():
         together.wait()
         try:
-            once.get("key", work)
+            shared.result("key", work)
         except PipelineError as error:
             errors.append(str(error))
 
@@ -430,7 +445,7 @@ def test_an_answer_of_another_shape_than_a_catalogues_is_one_line(answer, monkey
     pytest.importorskip("pystac_client")
     from segmentation.imagery.stac.catalogue import Catalogue
 
-    catalogue = Catalogue("http://127.0.0.1:9", "sentinel-2-l2a", 1000, 1)
+    catalogue = Catalogue("http://127.0.0.1:9", "sentinel-2-l2a", max_rps=1000, tries=1)
     monkeypatch.setattr(catalogue._io, "request", lambda *_, **__: answer)
     with pytest.raises(PipelineError, match="no STAC API answers at http://127.0.0.1:9") as told:
         catalogue.connect()

@@ -12,8 +12,10 @@ from rasterio import Affine
 
 from segmentation.core.errors import PipelineError
 from segmentation.imagery.files.content import Content
-from segmentation.imagery.rasters.description import BRIGHTEST, COLOURS, SAY_THE_SCALE, Raster, colour_called
+from segmentation.imagery.rasters.bands import COLOURS, colour_called
+from segmentation.imagery.rasters.description import Raster
 from segmentation.imagery.rasters.finding import Layout
+from segmentation.imagery.rasters.scales import BRIGHTEST, SAY_THE_SCALE
 from segmentation.imagery.rasters.warping import values_under
 from segmentation.imagery.reflectance import BAND_SCALES
 
@@ -43,20 +45,13 @@ def require_reflectance(contents: Mapping[Path, Content], rasters: Mapping[Path,
     for path, content in contents.items():
         if content.percentiles is None:
             continue
+        _refuse_white_or_black(path, content, content.percentiles, rasters[path])
         _, middle, bright = content.percentiles
-        band = int(np.argmax(middle))
-        brightest = float(bright.max())
-        if middle[band] > BRIGHTEST or brightest < max(_TOO_DARK, _reach(content, rasters[path])):
-            how = "white" if middle[band] > BRIGHTEST else "black"
-            raise PipelineError(
-                f"{path} would be {how} all over: its {COLOURS[band]} band would have a reflectance of "
-                f"{middle[band]:.3g} (the median) by {rasters[path].reflectance(band)}; "
-                f"{_advice(float(middle[band]), rasters[path], band)}"
-            )
-        if brightest < _DARK:
-            dark[path] = brightest
-        if np.median(middle[:3]) > _WHITE:
-            white[path] = float(np.median(middle[:3]))
+        visible = float(np.median(middle[:3]))
+        if bright.max() < _DARK:
+            dark[path] = float(bright.max())
+        if visible > _WHITE:
+            white[path] = visible
     if dark:
         log.warning(
             "%d of %d files have hardly anything brighter than a reflectance of %g (%s); check the scale: %s",
@@ -67,6 +62,20 @@ def require_reflectance(contents: Mapping[Path, Content], rasters: Mapping[Path,
             "%d of %d files are white in more than half of their pixels (median reflectance %s); "
             "if that is not cloud, check the scale: %s",
             *(len(white), len(contents), _listed(white, "{:.2g}"), SAY_THE_SCALE),
+        )
+
+
+def _refuse_white_or_black(path: Path, content: Content, percentiles: np.ndarray, raster: Raster) -> None:
+    """Refuse a file that shows nothing whatever it holds: by its percentiles, see ``Content``."""
+    _, middle, bright = percentiles
+    band = int(np.argmax(middle))
+    is_white = middle[band] > BRIGHTEST
+    is_black = bright.max() < max(_TOO_DARK, _reach(content, raster))
+    if is_white or is_black:
+        raise PipelineError(
+            f"{path} would be {'white' if is_white else 'black'} all over: its {COLOURS[band]} band would have a "
+            f"reflectance of {middle[band]:.3g} (the median) by {raster.reflectance(band)}; "
+            f"{_advice(float(middle[band]), raster, band)}"
         )
 
 

@@ -83,7 +83,10 @@ def _split_line(chips: gpd.GeoDataFrame, split: str) -> str:
 def _unwritten(windows: gpd.GeoDataFrame) -> list[str]:
     """The ids of the windows that were not written, by status."""
     missing = windows[windows["status"] != WRITTEN].groupby("status")["id"]
-    return [line for status, ids in missing for line in _named(ids, status)]
+    lines: list[str] = []
+    for status, ids in missing:
+        lines += _named(ids, status)
+    return lines
 
 
 def _named(ids: pd.Series, status: str) -> list[str]:

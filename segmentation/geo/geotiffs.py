@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -171,18 +172,17 @@ def _count_blocks(raster: rasterio.DatasetReader, band: int) -> int:
     return -(-raster.height // height) * -(-raster.width // width)
 
 
-def block_extents(quad: rasterio.DatasetReader, band: int, windows: Sequence[Window]) -> Iterator[tuple[int, int]]:
+def block_extents(raster: rasterio.DatasetReader, band: int, windows: Sequence[Window]) -> Iterator[tuple[int, int]]:
     """Offset and size in bytes of the compressed blocks of a band that windows touch, each once, none without data."""
-    height, width = quad.block_shapes[band - 1]
-    touched = {
-        (row, col)
-        for part in windows
-        for row in range(part.row_off // height, -(-(part.row_off + part.height) // height))
-        for col in range(part.col_off // width, -(-(part.col_off + part.width) // width))
-    }
+    height, width = raster.block_shapes[band - 1]
+    touched: set[tuple[int, int]] = set()
+    for part in windows:
+        rows = range(part.row_off // height, -(-(part.row_off + part.height) // height))
+        cols = range(part.col_off // width, -(-(part.col_off + part.width) // width))
+        touched.update(product(rows, cols))
     for row, col in sorted(touched):
-        offset, size = (
-            int(quad.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=band) or 0) for what in ("OFFSET", "SIZE")
-        )
-        if size:
-            yield offset, size
+        offset = raster.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=band)
+        size = raster.get_tag_item(f"BLOCK_SIZE_{col}_{row}", "TIFF", bidx=band)
+        # GDAL knows neither of a block that was never written.
+        if size and int(size):
+            yield int(offset or 0), int(size)

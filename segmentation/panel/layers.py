@@ -13,7 +13,8 @@ import shapely
 
 from segmentation.core.process.threads import ahead
 from segmentation.core.workspace import make_folder
-from segmentation.geo.geopackage import Layer, StoredRows, encode, write_geopackage
+from segmentation.geo.encoding import StoredRows, encode
+from segmentation.geo.geopackage import Layer, write_geopackage
 from segmentation.panel.change import changes
 from segmentation.panel.history import History, start_history
 from segmentation.panel.observed import Observed, observed_share

@@ -23,8 +23,9 @@ from scipy import ndimage
 
 from segmentation.chips.chip import write_chip
 from segmentation.core import cli
+from segmentation.core.files import write_json
 from segmentation.core.process.cores import usable_cores
-from segmentation.core.workspace import Workspace, write_json
+from segmentation.core.workspace import Workspace
 from segmentation.geo.grid import Grid
 from segmentation.predict.devices import Inference
 from segmentation.predict.outlines.join import Rule

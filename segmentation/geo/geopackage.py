@@ -16,7 +16,7 @@ import pyogrio
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
 
 from segmentation.core.errors import PipelineError, cannot_write
-from segmentation.core.workspace import whole_file
+from segmentation.core.files import whole_file
 from segmentation.geo.encoding import GEOMETRY_COLUMN, EncodedRows, encode
 
 if TYPE_CHECKING:

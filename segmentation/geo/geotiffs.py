@@ -19,7 +19,7 @@ from rasterio.io import DatasetWriter, MemoryFile
 from rasterio.windows import Window
 
 from segmentation.core.errors import DamagedFile, DiskFull
-from segmentation.core.workspace import whole_file
+from segmentation.core.files import whole_file
 
 # Bytes of a value by the number of its type (TIFF 6.0, section 2).
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}

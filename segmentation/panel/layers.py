@@ -11,8 +11,8 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
+from segmentation.core.files import make_folder
 from segmentation.core.process.threads import ahead
-from segmentation.core.workspace import make_folder
 from segmentation.geo.encoding import StoredRows, encode
 from segmentation.geo.geopackage import Layer, write_geopackage
 from segmentation.panel.change import changes

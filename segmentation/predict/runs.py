@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from segmentation.core.errors import PipelineError, in_one_line
-from segmentation.core.workspace import REPOSITORY, fingerprint
+from segmentation.core.files import fingerprint
+from segmentation.core.workspace import REPOSITORY
 
 CONFIGS = REPOSITORY / "configs"
 WORK_DIRS = REPOSITORY / "work_dirs"

@@ -17,8 +17,9 @@ from mmengine.config import Config, ConfigDict
 from mmseg.registry import DATASETS
 
 from segmentation.core.errors import PipelineError, reason_of
+from segmentation.core.files import fingerprint, read_json, write_json
 from segmentation.core.progress import Bar, progress
-from segmentation.core.workspace import SPLITS, Workspace, fingerprint, read_json, write_json
+from segmentation.core.workspace import SPLITS, Workspace
 from segmentation.imagery.planet.mosaics import LABEL_YEAR
 from segmentation.train.checkpoints import Checkpoint
 

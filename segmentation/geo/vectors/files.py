@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from segmentation.core.errors import PipelineError
-from segmentation.core.texts import is_wide, read_text
+from segmentation.core.files import is_wide, read_text
 from segmentation.geo.vectors.shapefiles import sound_shapefile
 
 # What a zip or a folder may hold, by suffix. Tables and plain JSON often only describe what lies beside them.

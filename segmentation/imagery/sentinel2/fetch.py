@@ -17,7 +17,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from segmentation.core.errors import DiskFull, PipelineError
-from segmentation.core.workspace import whole_file
+from segmentation.core.files import whole_file
 from segmentation.geo.geotiffs import block_extents, check_written, damage, written_by_gdal
 from segmentation.geo.grid import PLACE_TOLERANCE_PX, misplaced_px
 from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, PieceCache, QuadRecord

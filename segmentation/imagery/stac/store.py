@@ -10,9 +10,9 @@ from threading import Event
 
 import numpy as np
 
+from segmentation.core.files import make_folder
 from segmentation.core.journal import Journal
 from segmentation.core.process.locks import FolderLocks
-from segmentation.core.workspace import make_folder
 from segmentation.geo.geotiffs import new_geotiff, read_whole
 from segmentation.geo.grid import CHIP_PX, CRS, Grid
 from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED

@@ -22,7 +22,7 @@ import tenacity
 from requests.adapters import HTTPAdapter
 
 from segmentation.core.errors import PipelineError
-from segmentation.core.workspace import whole_file
+from segmentation.core.files import whole_file
 from segmentation.imagery.planet.key import KEY_NAMES, redact
 from segmentation.imagery.web.sessions import Session, host_of
 

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from segmentation.core.files import whole_file
 from segmentation.core.provenance import marked
-from segmentation.core.workspace import whole_file
 from segmentation.geo.grid import CRS as MERCATOR
 from segmentation.panel.history import ABSENT, MINE, NOT_OBSERVED, UNKNOWN, History
 

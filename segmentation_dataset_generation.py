@@ -19,6 +19,7 @@ from segmentation.imagery.cost import YearPlan, cost_table
 from segmentation.imagery.mixture import refuse_mixture
 from segmentation.imagery.options import add_options, check_options, open_imagery
 from segmentation.imagery.reflectance import PUBLISHED, STRETCH
+from segmentation.imagery.source import ImagerySource
 from segmentation.polygons.literature import LABEL_YEAR, LiteraturePolygons, read_polygons
 from segmentation.windows import cautions
 from segmentation.windows.plan import as_windows, full_resolution, keep_former_splits, plan_windows, splits_fingerprint
@@ -100,6 +101,7 @@ def main(options: argparse.Namespace) -> int:
     with open_imagery(options, workspace) as source:
         polygons, plan = plan_around_polygons(options, workspace, source.grid)
         labels = polygons.all if options.year == options.label_year else None
+        # What the year's chips are made from, beside the imagery.
         recipe = {
             "polygons": polygons.fingerprint,
             "masks": labels is not None,
@@ -118,11 +120,10 @@ def main(options: argparse.Namespace) -> int:
             settings = source.settings() | cut_as(options)
             write_windows(folder.windows, dataset.windows, footprint, source.grid, settings, ground=dataset.ground)
 
-    print(marked(f"{options.year}: {source.settings()['mosaic']}", source.settings().get(SYNTHETIC)))
+    title = f"{options.year}: {source.settings()['mosaic']}"
+    print(marked(title, source.settings().get(SYNTHETIC)))
     print(summarise(polygons, dataset, footprint, chosen_test=options.test_ids is not None))
-    if source.traffic is not None:
-        sent, received_mb = source.traffic.requests, source.traffic.received_bytes / 1e6
-        print(f"{sent:,} requests sent, {received_mb:,.1f} MB of {footprint.unit}s received")
+    print_traffic(source, what=f"{footprint.unit}s")
     print(f"chips in {folder.path / 'img_dir'}, windows in {folder.windows}")
     warn(cautions.of_plan(plan, source.grid))
     warn(cautions.of_polygons(polygons.all))
@@ -144,6 +145,14 @@ def plan_around_polygons(
     if options.native:
         plan = full_resolution(plan, grid)
     return polygons, keep_former_splits(plan, workspace.recorded("splits"), test_ids, options.seed)
+
+
+def print_traffic(source: ImagerySource, what: str) -> None:
+    """Say what went over the wire, unless the source has none."""
+    if source.traffic is None:
+        return
+    received_mb = source.traffic.received_bytes / 1e6
+    print(f"{source.traffic.requests:,} requests sent, {received_mb:,.1f} MB of {what} received")
 
 
 def cut_as(options: argparse.Namespace) -> dict[str, str]:

@@ -23,9 +23,10 @@ from scipy import ndimage
 
 from segmentation.chips.chip import write_chip
 from segmentation.core import cli
+from segmentation.core.files import write_json
 from segmentation.core.process.cores import usable_cores
 from segmentation.core.process.workers import Crew
-from segmentation.core.workspace import Workspace, write_json
+from segmentation.core.workspace import Workspace
 from segmentation.geo.grid import Grid
 from segmentation.predict.devices import Inference
 from segmentation.predict.outlines.pieces import Rule

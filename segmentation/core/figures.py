@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from segmentation.core.workspace import whole_file
+from segmentation.core.files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

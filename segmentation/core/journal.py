@@ -10,8 +10,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from segmentation.core.files import make_folder, whole_file
 from segmentation.core.process.locks import FolderLocks
-from segmentation.core.workspace import make_folder, whole_file
 
 
 class Journal:

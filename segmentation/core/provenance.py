@@ -65,18 +65,22 @@ def _value(settings: Settings, name: str) -> str | None:
 
 def say_differences(found: Mapping[str, Mapping[str, Sequence[int]]]) -> str:
     """Differences in words: ``threshold: 0.5 in 2016, 2017 and 0.7 in 2018; holes: ...``."""
-    return "; ".join(
-        f"{name}: " + " and ".join(f"{value} in {listed(years)}" for value, years in by_value.items())
-        for name, by_value in found.items()
-    )
+    settings = []
+    for name, by_value in found.items():
+        values = [f"{value} in {listed(years)}" for value, years in by_value.items()]
+        settings.append(f"{name}: {' and '.join(values)}")
+    return "; ".join(settings)
 
 
 def windows_apart(year: int, polygons: Settings, windows: Settings) -> str:
     """In what a year's windows and polygons differ, in words; empty where they may belong together."""
     if not (is_told(polygons) and is_told(windows)):
         return ""
-    both = [(name, _value(polygons, name), _value(windows, name)) for name in OF_WINDOWS]
-    apart = [f"{name} {other}, not {own}" for name, own, other in both if own and other and own != other]
+    apart = []
+    for name in OF_WINDOWS:
+        of_polygons, of_windows = _value(polygons, name), _value(windows, name)
+        if of_polygons and of_windows and of_polygons != of_windows:
+            apart.append(f"{name} {of_windows}, not {of_polygons}")
     return f"the windows of {year} are not those of its polygons ({', '.join(apart)})" if apart else ""
 
 
@@ -86,16 +90,20 @@ def together(made: Mapping[int, Settings]) -> dict[str, str]:
     Years that do not say how they were made are named.
     """
     told = {year: settings for year, settings in made.items() if is_told(settings)}
-    names = sorted({name for settings in told.values() for name in settings})
+    names: set[str] = set()
+    for settings in told.values():
+        names.update(settings)
     joined = {}
-    for name in names:
+    for name in sorted(names):
         by_value = _years_by_value(told, name)
         if len(by_value) == 1:
             joined[name] = next(iter(by_value))
         elif by_value:
             joined[name] = "; ".join(f"{listed(years)}: {value}" for value, years in by_value.items())
     silent = sorted(made.keys() - told.keys())
-    return joined | ({"years that do not say how they were made": listed(silent)} if silent and told else {})
+    if silent and told:
+        joined["years that do not say how they were made"] = listed(silent)
+    return joined
 
 
 def listed(years: Sequence[int]) -> str:
@@ -103,7 +111,7 @@ def listed(years: Sequence[int]) -> str:
     return ", ".join(map(str, years))
 
 
-def marked(title: str, synthetic: str | None) -> str:
+def marked(title: str, synthetic: str | float | None) -> str:
     """A title that says so where what it stands above is synthetic.
 
     Args:
@@ -115,6 +123,6 @@ def marked(title: str, synthetic: str | None) -> str:
     return f"SYNTHETIC landscape, no real mine: {title}" if title else f"SYNTHETIC: {INVENTED}"
 
 
-def with_mark(table: pd.DataFrame, synthetic: str | None) -> pd.DataFrame:
+def with_mark(table: pd.DataFrame, synthetic: str | float | None) -> pd.DataFrame:
     """A table that goes out as text, with a column ``synthetic`` (``yes``) where it is of synthetic imagery."""
     return table.assign(**{SYNTHETIC: "yes"}) if synthetic else table

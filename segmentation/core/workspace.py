@@ -1,11 +1,7 @@
-"""The data workspace: the only place that knows its paths, writes its files whole and locks its years."""
+"""The data workspace: the only place that knows its paths, keeps its settings and locks its years."""
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import json
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,15 +10,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from segmentation.core.errors import PipelineError, disk_full_at
+from segmentation.core.errors import PipelineError
+from segmentation.core.files import make_folder, read_json, write_json
 from segmentation.core.process import leftovers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DATA_ROOT = REPOSITORY / "segmentation" / "data"
 DEMO_ROOT = DATA_ROOT / "demo"
 SPLITS = ("train", "val", "test")
-# Some network and virtual file systems have nothing to wait for.
-_CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
 # How names of polygons end that are not a run's own: the panel's, and those that have a suffix.
 _OTHER_POLYGONS = re.compile(r"_postprocessed$|__[A-Za-z0-9-]+$")
 
@@ -161,78 +156,6 @@ class Workspace:
         return sorted(int(folder.name) for folder in folders)
 
 
-def make_folder(path: Path) -> Path:
-    """Create a folder with its parents.
-
-    Raises:
-        PipelineError: it cannot be created or written to.
-    """
-    try:
-        with disk_full_at(path):
-            path.mkdir(parents=True, exist_ok=True)
-    except (PermissionError, FileExistsError, NotADirectoryError, OSError) as error:
-        raise PipelineError(f"cannot write to {path}: {error.strerror}; choose another --data-root") from None
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise PipelineError(f"cannot write to {path}: permission denied; choose another --data-root")
-    return path
-
-
-@contextmanager
-def whole_file(path: Path, *, on_disk: bool = True) -> Iterator[Path]:
-    """A path to write to that becomes ``path`` when the block ends well and vanishes when it does not.
-
-    Args:
-        path: the file's name in the end.
-        on_disk: the file gets its name once it has reached the disk; a power cut would else leave the name without the
-            content. To wait for that takes some 10 ms: not for small files by the ten thousand, which are looked
-            through when they are read again.
-
-    Raises:
-        DiskFull: there is no room.
-        PipelineError: the folder cannot be written to.
-    """
-    make_folder(path.parent)
-    partial = leftovers.begin(path)
-    try:
-        with disk_full_at(path):
-            yield partial
-            if on_disk:
-                _put_on_disk(partial)
-            os.replace(partial, path)  # noqa: PTH105 - Path.replace is the same call, this name says atomic
-    finally:
-        leftovers.end(partial)
-
-
-def _put_on_disk(path: Path) -> None:
-    """Wait until a file's content has reached the disk, which a full one says no later than now."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    except OSError as error:
-        if error.errno not in _CANNOT_SYNC:
-            raise
-    finally:
-        os.close(file)
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write a JSON file whole, with sorted keys."""
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def read_json(path: Path) -> dict:
-    """Read a JSON object; empty where there is no file.
-
-    Raises:
-        PipelineError: the file is no JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except json.JSONDecodeError as error:
-        raise PipelineError(f"{path} is damaged ({error}); remove it and run again") from None
-
-
 def keep_settings(path: Path, settings: dict, what: str, *, empty: bool = False) -> None:
     """Record what a folder is made from, or make sure that it is still made from the same.
 
@@ -256,12 +179,3 @@ def keep_settings(path: Path, settings: dict, what: str, *, empty: bool = False)
             f"{what} in {path.parent} was made with other settings ({was}); "
             "remove that folder or choose another --data-root"
         )
-
-
-def fingerprint(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -12,7 +12,8 @@ import numpy as np
 import shapely
 
 from segmentation.core.errors import PipelineError
-from segmentation.core.workspace import YearFolder, fingerprint
+from segmentation.core.files import fingerprint
+from segmentation.core.workspace import YearFolder
 from segmentation.geo.grid import CRS
 from segmentation.geo.vectors.clean import Account, clean
 from segmentation.geo.vectors.files import VectorName, existing_vector

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from segmentation.core.files import whole_file, write_json
 from segmentation.core.provenance import SYNTHETIC, marked, with_mark
 from segmentation.core.tables import table_row
-from segmentation.core.workspace import whole_file, write_json
 from segmentation.evaluate.bootstrap import CONFIDENCE, LEAST_GROUPS
 from segmentation.evaluate.estimates import ALL
 from segmentation.evaluate.judgement import AT_BEST, Judgement, as_threshold

@@ -14,8 +14,9 @@ import pyogrio
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from segmentation.core.errors import PipelineError, cannot_write
-from segmentation.core.workspace import whole_file
-from segmentation.geo.geopackage import DATE_COLUMNS, Layer, write_geopackage
+from segmentation.core.files import whole_file
+from segmentation.geo.encoding import DATE_COLUMNS
+from segmentation.geo.geopackage import Layer, write_geopackage
 from segmentation.geo.metadata import PARQUET_PREFIX, read_settings
 
 GPKG, PARQUET, FGB = "gpkg", "parquet", "fgb"

@@ -9,23 +9,18 @@ from dataclasses import dataclass
 from importlib.resources import files
 from itertools import chain, groupby
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import geopandas as gpd
-import numpy as np
-import pandas as pd
 import pyogrio
-import shapely
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
 
 from segmentation.core.errors import PipelineError, cannot_write
-from segmentation.core.workspace import whole_file
+from segmentation.core.files import whole_file
+from segmentation.geo.encoding import GEOMETRY_COLUMN, EncodedRows, encode
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-DATE_COLUMNS = ("valid_from", "valid_to")
 
 # GeoPackages carry the time of writing. A fixed one lets the same input give the same bytes.
 _WRITTEN_AT = "2000-01-01T00:00:00.000Z"
@@ -41,9 +36,7 @@ _ROWS_AT_A_TIME = 2_000
 
 # pyogrio's own choice, 1.4, makes the GDAL of older QGIS releases (3.22) warn at every opening.
 _VERSION = "1.2"
-_GEOMETRY_COLUMN = "geom"
 _CANNOT_WRITE = (DataSourceError, DataLayerError, FeatureError, FieldError, GeometryError)
-_Item = TypeVar("_Item")
 _GDAL_ITEMS = ("IDENTIFIER", "DESCRIPTION")  # GDAL's own, mixed into a layer's metadata
 
 # The table in which QGIS looks for a layer's style, with the columns that QGIS itself gives it.
@@ -73,47 +66,6 @@ INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geome
                           styleQML, styleSLD, useAsDefault, description, owner, ui, update_time)
 VALUES ('', '', ?, ?, ?, ?, '', 1, '', '', NULL, ?)
 """
-
-
-@dataclass(frozen=True)
-class EncodedRows:
-    """Rows of a layer as GDAL takes them: its columns, its geometries as WKB; and their CRS."""
-
-    table: pa.Table
-    crs: str
-
-    def store(self, folder: Path) -> StoredRows:
-        """Put the rows into a file, by which they get from one process to another in a fifth of a pipe's time.
-
-        Raises:
-            PipelineError: the file cannot be written.
-        """
-        import pyarrow as pa
-
-        try:
-            file = NamedTemporaryFile(suffix=".arrow", dir=folder, delete=False)  # noqa: SIM115 - closed below
-            with file, pa.ipc.new_file(file, self.table.schema) as writer:
-                writer.write_table(self.table)
-        except OSError as error:
-            raise PipelineError(f"cannot write to {folder}: {error.strerror}; is the disk full?") from None
-        return StoredRows(Path(file.name), self.crs)
-
-
-@dataclass(frozen=True)
-class StoredRows:
-    """Encoded rows in a file of their own."""
-
-    path: Path
-    crs: str
-
-    def take(self) -> EncodedRows:
-        """The rows; their file is gone."""
-        import pyarrow as pa
-
-        with pa.memory_map(str(self.path)) as file:
-            table = pa.ipc.open_file(file).read_all()
-        self.path.unlink()
-        return EncodedRows(table, self.crs)
 
 
 @dataclass(frozen=True)
@@ -196,64 +148,74 @@ def _check_whole(path: Path, rows: Mapping[str, int]) -> None:
             raise sqlite3.DatabaseError(f"it has {path.stat().st_size} of {pages * page_bytes} bytes")
         for layer, expected in rows.items():
             quoted = layer.replace('"', '""')
-            found, shapes = database.execute(f'SELECT count(*), count({_GEOMETRY_COLUMN}) FROM "{quoted}"').fetchone()
+            found, shapes = database.execute(f'SELECT count(*), count({GEOMETRY_COLUMN}) FROM "{quoted}"').fetchone()
             if found != expected:
                 raise sqlite3.DatabaseError(f"layer {layer} has {found} of {expected} rows")
             # The spatial index comes last; where it has no room, there is none.
-            index = f"rtree_{quoted}_{_GEOMETRY_COLUMN}_rowid"
+            index = f"rtree_{quoted}_{GEOMETRY_COLUMN}_rowid"
             [found] = database.execute(f'SELECT count(*) FROM "{index}"').fetchone()
             if found != shapes:
                 raise sqlite3.DatabaseError(f"the index of layer {layer} has {found} of {shapes} rows")
 
 
 def _write_layer(path: Path, portions: Iterator[Layer], metadata: dict[str, str]) -> tuple[Layer, int]:
-    """Write what comes as one layer, portion by portion; the first one, and the number of rows of all."""
+    """Write what comes as one layer, portion by portion.
+
+    Returns:
+        The first portion, and the number of rows of all.
+    """
     # Not GeoDataFrame.to_file: pandas has no column type for days without a time, so it writes no OGR dates.
     import pyarrow as pa
 
     first = next(portions)
     start = _encoded(first, slice(0))
-    failures: list[BaseException] = []
-    count = [0]
-    batches = _noting(failures, _counting(count, (b for layer in chain([first], portions) for b in _batches(layer))))
+    stream = _Stream(chain([first], portions))
     description = "\n".join(f"{name}: {text}" for name, text in metadata.items())
     try:
         pyogrio.write_arrow(
-            pa.RecordBatchReader.from_batches(start.table.schema, batches),
+            pa.RecordBatchReader.from_batches(start.table.schema, stream),
             path,
             layer=first.name,
             driver="GPKG",
-            geometry_name=_GEOMETRY_COLUMN,
+            geometry_name=GEOMETRY_COLUMN,
             geometry_type=first.geometry_type,
             crs=start.crs,
             append=path.exists(),
             # Not of the dataset: GDAL's readers would copy that to an .aux.xml file beside the GeoPackage.
             layer_metadata=metadata or None,
             dataset_options={"VERSION": _VERSION},
-            layer_options={"GEOMETRY_NAME": _GEOMETRY_COLUMN, "DESCRIPTION": description},
+            layer_options={"GEOMETRY_NAME": GEOMETRY_COLUMN, "DESCRIPTION": description},
         )
     except Exception:
         # What fails while a portion is made comes back through GDAL as a mere failure to read the stream.
-        if failures:
-            raise failures[0] from None
+        if stream.failure is not None:
+            raise stream.failure from None
         raise
-    return first, count[0]
+    return first, stream.rows
 
 
-def _counting(count: list[int], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same batches; ``count`` holds the number of rows so far."""
-    for batch in batches:
-        count[0] += batch.num_rows
-        yield batch
+class _Stream:
+    """The rows of a layer, portion by portion, on their way to GDAL.
 
+    Attributes:
+        rows: how many have gone so far.
+        failure: what stopped them while a portion was made; None if nothing did.
+    """
 
-def _noting(failures: list[BaseException], items: Iterator[_Item]) -> Iterator[_Item]:
-    """The same items; what stops them is put into ``failures`` on its way."""
-    try:
-        yield from items
-    except BaseException as error:
-        failures.append(error)
-        raise
+    def __init__(self, portions: Iterable[Layer]):
+        self._portions = portions
+        self.rows = 0
+        self.failure: BaseException | None = None
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        try:
+            for portion in self._portions:
+                for batch in _batches(portion):
+                    self.rows += batch.num_rows
+                    yield batch
+        except BaseException as error:
+            self.failure = error
+            raise
 
 
 def _batches(layer: Layer) -> Iterator[pa.RecordBatch]:
@@ -268,57 +230,10 @@ def _encoded(layer: Layer, rows: slice) -> EncodedRows:
     return encode(layer.frame.iloc[rows], layer.geometry_type)
 
 
-def encode(frame: gpd.GeoDataFrame, geometry_type: str = "MultiPolygon") -> EncodedRows:
-    """Encode rows where there is time for it, such as in a worker process.
-
-    Args:
-        frame: as of a ``Layer``.
-        geometry_type: likewise.
-    """
-    import pyarrow as pa
-
-    attributes = frame.drop(columns=frame.geometry.name)
-    shapes = frame.geometry.to_numpy()
-    if geometry_type == "MultiPolygon":
-        shapes = _promoted(shapes)
-    geometry = pa.array(shapely.to_wkb(shapes, output_dimension=2), type=pa.binary())
-    columns = [_field(attributes[name]) for name in attributes]
-    return EncodedRows(pa.table([*columns, geometry], [*attributes, _GEOMETRY_COLUMN]), _crs(frame))
-
-
-def _promoted(shapes: np.ndarray) -> np.ndarray:
-    single = shapely.get_type_id(shapes) == shapely.GeometryType.POLYGON
-    multi = shapes.astype(object)
-    multi[single] = shapely.multipolygons(shapes[single], indices=np.arange(single.sum()))
-    return multi
-
-
-def _field(column: pd.Series) -> pa.Array:
-    """A column as OGR takes it: days as dates, whatever is no number, day or truth as text."""
-    import pyarrow as pa
-
-    null = column.isna().to_numpy()
-    if column.name in DATE_COLUMNS:
-        return pa.array(pd.to_datetime(column).to_numpy("datetime64[D]"), mask=null)
-    if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
-        numpy_type = getattr(column.dtype, "numpy_dtype", column.dtype)
-        return pa.array(column.mask(null, 0).to_numpy(numpy_type), mask=null)
-    if pd.api.types.is_datetime64_dtype(column):
-        return pa.array(column.to_numpy(), mask=null)
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return pa.array(column.array).cast(pa.string())
-    return pa.array(column.to_numpy(object), type=pa.string(), mask=null)
-
-
-def _crs(frame: gpd.GeoDataFrame) -> str:
-    code = frame.crs.to_epsg()
-    return f"EPSG:{code}" if code else frame.crs.to_wkt()
-
-
 def _write_styles(path: Path, styles: Mapping[str, str]) -> None:
     if not styles:
         return
-    rows = [(layer, _GEOMETRY_COLUMN, style, _qml(style), _WRITTEN_AT) for layer, style in styles.items()]
+    rows = [(layer, GEOMETRY_COLUMN, style, _qml(style), _WRITTEN_AT) for layer, style in styles.items()]
     with closing(sqlite3.connect(path)) as database, database:
         database.execute(_CREATE_STYLES.strip())
         database.execute(_REGISTER_STYLES, (_WRITTEN_AT,))

@@ -9,9 +9,9 @@ from pathlib import Path
 from threading import Event
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from segmentation.core.files import make_folder
 from segmentation.core.journal import Journal
 from segmentation.core.process.locks import FolderLocks
-from segmentation.core.workspace import make_folder
 from segmentation.geo.grid import quad_name
 
 COVERED, NOT_COVERED, FAILED = "covered", "not covered", "failed"

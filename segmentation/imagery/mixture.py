@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from segmentation.core.errors import PipelineError
+from segmentation.core.files import read_json
 from segmentation.core.provenance import SYNTHETIC
-from segmentation.core.workspace import Workspace, read_json
+from segmentation.core.workspace import Workspace
 from segmentation.imagery.reflectance import STRETCH
 
 # What all years of a workspace have to share: a model, and a panel, must see the same kind of imagery every year.

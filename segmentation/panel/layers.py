@@ -12,8 +12,9 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from segmentation.core.workspace import make_folder
-from segmentation.geo.geopackage import Layer, StoredRows, encode, write_geopackage
+from segmentation.core.files import make_folder
+from segmentation.geo.encoding import StoredRows, encode
+from segmentation.geo.geopackage import Layer, write_geopackage
 from segmentation.panel.temporal import year_rows
 
 PUBLISHED = ["id", "iso_a3", "country_name", "year", "area", "geometry"]

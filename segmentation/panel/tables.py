@@ -9,8 +9,8 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
+from segmentation.core.files import whole_file
 from segmentation.core.provenance import SYNTHETIC, with_mark
-from segmentation.core.workspace import whole_file
 from segmentation.geo.metadata import PARQUET_PREFIX
 from segmentation.panel.observed import Observed, country_observed_m2
 from segmentation.panel.sites import ABSENT, SINCE, History, Sites

@@ -6,7 +6,6 @@ result is a connected area and knows where it comes from.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +14,13 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from segmentation.core import cli
-from segmentation.core.arguments import a_folder, a_new_file, a_path
 from segmentation.core.errors import PipelineError
 from segmentation.core.tables import amount
-from segmentation.core.workspace import DATA_ROOT, Workspace
 from segmentation.geo.areas import area_m2
-from segmentation.geo.countries import assign_countries, read_countries
-from segmentation.geo.geopackage import Layer, write_geopackage
+from segmentation.geo.countries import assign_countries
 from segmentation.geo.unions import connected_groups
 from segmentation.geo.vectors.clean import ACROSS_ANTIMERIDIAN, Areas, crosses_antimeridian
-from segmentation.geo.vectors.files import VectorName, existing_vector, find_vector
+from segmentation.geo.vectors.files import existing_vector
 from segmentation.geo.vectors.swapped import warn_of_swapped
 from segmentation.polygons.literature import clean_areas, read_rows
 
@@ -192,85 +187,9 @@ def _with_area(label: str, rows: gpd.GeoDataFrame) -> str:
     return f"{amount(label, len(rows))}{area_km2:>16,.1f} km2"
 
 
-def _metadata(sources: Sequence[PublishedFile], table: gpd.GeoDataFrame) -> dict[str, str]:
-    metadata = METADATA | {"polygons": str(len(table))}
+def metadata(sources: Sequence[PublishedFile], table: gpd.GeoDataFrame) -> dict[str, str]:
+    """What the written file says of itself: the works to cite, the licence, how many polygons came of which file."""
+    facts = METADATA | {"polygons": str(len(table))}
     for source in sources:
-        metadata[source.name] = f"{source.file}: {len(source.areas.frame)} of {source.areas.account.read} polygons"
-    return metadata
-
-
-def _check_paths(maus: Path, tang_werner: Path, output: Path, *, force: bool) -> None:
-    """Refuse what cannot end well, before minutes are spent on it."""
-    one, other = _published(maus), _published(tang_werner)
-    if one.path.samefile(other.path) and one.inside == other.inside:
-        raise PipelineError(f"{maus} is given twice: MAUS and TANG_WERNER are two files")
-    if output.suffix.lower() != ".gpkg":
-        raise PipelineError(f"{output} is no GeoPackage: give the output a name that ends in .gpkg")
-    if output.exists():
-        if output.samefile(one.path) or output.samefile(other.path):
-            raise PipelineError(f"{output} is one of the inputs: give the output another name")
-        if not (force and output.is_file()):
-            raise PipelineError(f"{output} is there already: --force replaces it, -o names another file")
-
-
-def _published(path: Path) -> VectorName:
-    found = find_vector(path)
-    if found is None:
-        raise PipelineError(f"no polygons at {path}: README, 'Get the polygons', says where the published ones are")
-    return found
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = cli.Parser(prog="python -m segmentation.polygons", description="The mining polygons of the literature.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser("combine", help="unite the two published data sets", description=__doc__)
-    file = "any OGR format and CRS, or FILE:LAYER"
-    command.add_argument("maus", type=a_path, metavar="MAUS", help=f"polygons of Maus et al. (2022), {file}")
-    command.add_argument("tang_werner", type=a_path, metavar="TANG_WERNER", help=f"of Tang and Werner (2023), {file}")
-    command.add_argument(
-        "-o",
-        "--output",
-        type=a_new_file,
-        metavar="FILE",
-        help="GeoPackage to write (default: mining_polygons_combined.gpkg in the workspace, where step 1 looks)",
-    )
-    command.add_argument(
-        "--data-root",
-        type=a_folder,
-        default=DATA_ROOT,
-        metavar="FOLDER",
-        help="the data workspace (default: segmentation/data in the repository)",
-    )
-    command.add_argument(
-        "--countries",
-        type=a_path,
-        metavar="FILE",
-        help="country borders, FILE or FILE:LAYER (default: Natural Earth 1:10m)",
-    )
-    command.add_argument("--force", action="store_true", help="replace the output if it is there (default: no)")
-    command.set_defaults(verbose=False)
-    return parser
-
-
-def arguments() -> argparse.Namespace:
-    """What was typed."""
-    return parser().parse_args()
-
-
-def main(options: argparse.Namespace) -> int:
-    """Unite the two files, write the result, print what became of every polygon."""
-    output = options.output or Workspace(options.data_root).polygons
-    _check_paths(options.maus, options.tang_werner, output, force=options.force)
-    countries = read_countries(options.countries)
-    sources = read_published(options.maus, MAUS), read_published(options.tang_werner, TANG_WERNER)
-    table = combine(*sources, countries)
-    write_geopackage(output, [Layer(LAYER, table)], _metadata(sources, table))
-    print(summarise(sources, table))
-    print(f"written to {output}")
-    return cli.DONE
-
-
-def run() -> None:
-    """Run the command and leave with its exit status."""
-    cli.run(main, arguments())
+        facts[source.name] = f"{source.file}: {len(source.areas.frame)} of {source.areas.account.read} polygons"
+    return facts

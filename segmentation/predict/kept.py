@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segmentation.core.errors import PipelineError
-from segmentation.core.workspace import YearFolder, fingerprint, read_json, write_json
+from segmentation.core.files import fingerprint, read_json, write_json
+from segmentation.core.workspace import YearFolder
 from segmentation.predict.devices import Inference
 from segmentation.predict.loading import recipe_fingerprint
 from segmentation.predict.precision import AUTO, choose_precision, default_device

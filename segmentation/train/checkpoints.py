@@ -15,7 +15,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from segmentation.core.errors import PipelineError
-from segmentation.core.workspace import whole_file
+from segmentation.core.files import whole_file
 
 _LOG = logging.getLogger(__name__)
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from mmengine.config import Config
 
 from segmentation.core.errors import PipelineError
+from segmentation.core.files import fingerprint, read_json, write_json
 from segmentation.core.progress import Bar, progress
-from segmentation.core.workspace import REPOSITORY, fingerprint, read_json, write_json
+from segmentation.core.workspace import REPOSITORY
 from segmentation.train.checkpoints import Checkpoint
 from segmentation.train.data import LabelledChips, check_labelled_chips, find_labelled_chips
 

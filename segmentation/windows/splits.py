@@ -11,7 +11,7 @@ import pandas as pd
 import shapely
 
 from segmentation.core.errors import PipelineError
-from segmentation.core.texts import read_text
+from segmentation.core.files import read_text
 from segmentation.core.workspace import SPLITS
 from segmentation.geo.grid import CRS, Windows, boxes
 from segmentation.geo.unions import connected_groups

@@ -17,7 +17,7 @@ COMMANDS = [
     "panel.__main__",
     "overview",
     "train.__main__",
-    "polygons.combine",
+    "polygons.__main__",
     "demo.planet.server",
 ]
 SCRIPTS = ["segmentation_dataset_generation", "gpkg_dataset_generation"]

@@ -7,16 +7,8 @@ import sys
 import pytest
 
 from segmentation.core.errors import PipelineError
-from segmentation.core.workspace import (
-    REPOSITORY,
-    Workspace,
-    fingerprint,
-    keep_settings,
-    make_folder,
-    read_json,
-    whole_file,
-    write_json,
-)
+from segmentation.core.files import fingerprint, make_folder, read_json, whole_file, write_json
+from segmentation.core.workspace import REPOSITORY, Workspace, keep_settings
 
 HOLD = """
 import sys, time

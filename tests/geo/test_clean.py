@@ -36,3 +36,13 @@ def test_what_crosses_the_antimeridian_is_left_out_by_those_who_ask_for_it():
     assert len(areas.frame) == 2
     assert areas.without_wrapped().frame["id"].tolist() == [0]
     assert areas.without_wrapped().account.dropped == {"on both sides of the antimeridian": 1}
+
+
+def test_a_geometry_that_is_repaired_in_metres_and_again_in_degrees_is_counted_once():
+    corners = [(32, -9), (23, -20), (16, -25), (31, -10), (18, -12), (19, -25)]
+    tangled = shapely.Polygon([(east * 1e5, north * 1e5) for east, north in corners])
+    untangled = gpd.GeoSeries([tangled], crs="EPSG:3857").make_valid()
+    assert not untangled.to_crs("EPSG:4326").is_valid.all()
+    areas = clean(frame(tangled, crs="EPSG:3857"))
+    assert areas.frame.geometry.is_valid.all()
+    assert areas.account.invalid == 1

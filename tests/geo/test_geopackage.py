@@ -11,7 +11,8 @@ import pytest
 import shapely
 
 from segmentation.core.errors import PipelineError
-from segmentation.geo.geopackage import Layer, encode, read_metadata, write_geopackage
+from segmentation.geo.encoding import encode
+from segmentation.geo.geopackage import Layer, read_metadata, write_geopackage
 from segmentation.predict.outlines.attributes import attribute_polygons
 
 

@@ -15,7 +15,8 @@ from helpers.step_1 import Done
 import gpkg_dataset_generation as script
 from segmentation.chips.chip import write_chip
 from segmentation.core import cli
-from segmentation.core.workspace import Workspace, write_json
+from segmentation.core.files import write_json
+from segmentation.core.workspace import Workspace
 from segmentation.geo.geopackage import Layer, write_geopackage
 from segmentation.geo.grid import CRS, Grid, Windows, boxes
 

@@ -12,7 +12,8 @@ from urllib.parse import urljoin
 
 import requests
 
-from segmentation.core.workspace import REPOSITORY, fingerprint
+from segmentation.core.files import fingerprint
+from segmentation.core.workspace import REPOSITORY
 from segmentation.demo.landscape.sites import literature_polygons
 from segmentation.demo.planet.faults import COUNTS_PATH, Faults
 from segmentation.demo.planet.standin import DEMO_KEY, standin

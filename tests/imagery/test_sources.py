@@ -19,8 +19,9 @@ from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 
 from segmentation.core.errors import PipelineError
+from segmentation.core.files import read_json, write_json
 from segmentation.core.provenance import INVENTED
-from segmentation.core.workspace import REPOSITORY, Workspace, read_json, write_json
+from segmentation.core.workspace import REPOSITORY, Workspace
 from segmentation.geo.geopackage import read_metadata
 from segmentation.imagery.mixture import refuse_mixture
 

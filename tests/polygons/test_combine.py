@@ -19,7 +19,8 @@ from segmentation.geo.areas import area_m2
 from segmentation.geo.countries import read_countries
 from segmentation.geo.geopackage import read_metadata
 from segmentation.geo.grid import Grid
-from segmentation.polygons.combine import BOTH, COLUMNS, MAUS, TANG_WERNER, combine, main, read_published
+from segmentation.polygons.__main__ import main
+from segmentation.polygons.combine import BOTH, COLUMNS, MAUS, TANG_WERNER, combine, read_published
 from segmentation.polygons.literature import read_polygons
 from segmentation.windows.plan import plan_windows
 

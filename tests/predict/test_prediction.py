@@ -10,7 +10,8 @@ from helpers.models import untrained
 from helpers.predictions import YEAR, draw_chips, one_country, step_3
 
 from segmentation.core.errors import PipelineError
-from segmentation.core.workspace import Workspace, fingerprint, read_json, write_json
+from segmentation.core.files import fingerprint, read_json, write_json
+from segmentation.core.workspace import Workspace
 from segmentation.geo.metadata import read_settings
 from segmentation.predict.devices import Inference
 from segmentation.predict.kept import record_path

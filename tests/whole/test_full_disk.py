@@ -16,10 +16,10 @@ from rasterio.windows import Window
 
 from segmentation.chips.chip import write_chip
 from segmentation.chips.mask import write_mask
-from segmentation.core import workspace
+from segmentation.core import files
 from segmentation.core.errors import DiskFull, PipelineError
 from segmentation.core.figures import pyplot, save_png
-from segmentation.core.workspace import whole_file, write_json
+from segmentation.core.files import whole_file, write_json
 from segmentation.geo.formats import FORMATS, write_polygons
 from segmentation.geo.geopackage import Layer
 from segmentation.geo.geotiffs import check_written, damage, written_by_gdal
@@ -112,7 +112,7 @@ def test_what_the_disk_says_last_counts_too(tmp_path, monkeypatch):
     def fail(file):
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
-    monkeypatch.setattr(workspace.os, "fsync", fail)
+    monkeypatch.setattr(files.os, "fsync", fail)
     with pytest.raises(DiskFull, match="disk full at"), whole_file(tmp_path / "a.txt") as partial:
         partial.write_text("a")
     assert list(tmp_path.iterdir()) == []
@@ -122,7 +122,7 @@ def test_a_file_system_without_sync_is_no_reason_to_fail(tmp_path, monkeypatch):
     def fail(file):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
-    monkeypatch.setattr(workspace.os, "fsync", fail)
+    monkeypatch.setattr(files.os, "fsync", fail)
     with whole_file(tmp_path / "a.txt") as partial:
         partial.write_text("a")
     assert (tmp_path / "a.txt").read_text() == "a"

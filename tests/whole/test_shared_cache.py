@@ -15,10 +15,11 @@ import pytest
 from helpers.step_1 import YEAR, calm_run, counts, digests_under, partial_files, polygons_file, rendered_quads, started
 
 from segmentation.core.errors import PipelineError
+from segmentation.core.files import whole_file
 from segmentation.core.journal import Journal
 from segmentation.core.process import leftovers
 from segmentation.core.process.locks import FolderLocks, GivenUp
-from segmentation.core.workspace import REPOSITORY, Workspace, whole_file
+from segmentation.core.workspace import REPOSITORY, Workspace
 from segmentation.demo.planet.faults import Faults
 from segmentation.demo.planet.standin import standin
 from segmentation.geo.grid import Grid, Windows
@@ -70,7 +71,7 @@ sys.stdin.read()
 WRITE = """
 import sys
 from pathlib import Path
-from segmentation.core.workspace import whole_file
+from segmentation.core.files import whole_file
 with whole_file(Path(sys.argv[1])) as partial:
     partial.write_text("half")
     print(partial, flush=True)

@@ -1,1 +1,1 @@
-"""A process and its neighbours: cores, signals, streams, locks, workers."""
+"""A process and its neighbours: environment, cores, signals, streams, locks, threads, workers."""

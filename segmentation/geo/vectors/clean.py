@@ -88,19 +88,30 @@ def clean(frame: gpd.GeoDataFrame) -> Areas:
     areas = Areas(frame, Account(read=len(frame)))
     areas = areas.without(NO_GEOMETRY, (frame.geometry.isna() | frame.geometry.is_empty).to_numpy())
     areas = areas.without(NO_DEGREES, beyond_degrees(areas.frame.bounds.to_numpy(), frame.crs))
-    areas = _repair(areas)
+    areas, repaired = _repair(areas, np.zeros(len(areas.frame), dtype=bool))
     areas = replace(areas, frame=areas.frame.to_crs("EPSG:4326"))
-    areas = areas.without(OUTSIDE_CRS, ~np.isfinite(areas.frame.bounds.to_numpy()).all(axis=1))
-    # Only vertices are projected: a long edge may then cut off a vertex that it passed closely.
-    return areas if frame.crs == "EPSG:4326" else _repair(areas)
+    outside = ~np.isfinite(areas.frame.bounds.to_numpy()).all(axis=1)
+    areas = areas.without(OUTSIDE_CRS, outside)
+    if frame.crs != "EPSG:4326":
+        # Only vertices are projected: a long edge may then cut off a vertex that it passed closely.
+        areas, _ = _repair(areas, repaired[~outside])
+    return areas
 
 
-def _repair(areas: Areas) -> Areas:
-    """Make every geometry a valid 2-D Polygon or MultiPolygon; leave out those in which there is no area."""
+def _repair(areas: Areas, counted: np.ndarray) -> tuple[Areas, np.ndarray]:
+    """Make every geometry a valid 2-D Polygon or MultiPolygon; leave out those in which there is no area.
+
+    Args:
+        areas: rows with any geometries.
+        counted: (n,) bool, those that were repaired before and are in the account already.
+
+    Returns:
+        The rows that hold an area, and which of them have been repaired, now or before: (m,) bool.
+    """
     before = areas.frame.geometry.to_numpy()
     after, faulty = repair(before)
     kept = ~shapely.is_empty(after)
-    repaired = faulty & kept
+    repaired = faulty & kept & ~counted
     # What is valid and was repaired nevertheless is a collection of geometries of several types.
     mixed = int(shapely.is_valid(before[repaired]).sum())
     deep = shapely.has_z(before) | shapely.has_m(before)
@@ -111,7 +122,7 @@ def _repair(areas: Areas) -> Areas:
         flattened=areas.account.flattened + int((deep & kept).sum()),
     )
     frame = areas.frame.set_geometry(gpd.GeoSeries(after, index=areas.frame.index, crs=areas.frame.crs))
-    return Areas(frame, account).without(NO_POLYGON, ~kept)
+    return Areas(frame, account).without(NO_POLYGON, ~kept), (counted | faulty)[kept]
 
 
 def crosses_antimeridian(bounds_deg: np.ndarray) -> np.ndarray:

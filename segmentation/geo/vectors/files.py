@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from segmentation.core.errors import PipelineError
-from segmentation.core.texts import is_wide, read_text
+from segmentation.core.files import is_wide, read_text
 from segmentation.geo.vectors.shapefiles import sound_shapefile
 
 # What a zip or a folder may hold, by suffix. Tables and plain JSON often only describe what lies beside them.
@@ -204,12 +204,15 @@ def _callings(found: Sequence[str]) -> dict[str, str]:
 
 def _data_sets(members: Sequence[str]) -> list[str]:
     """The vector files among files; those of which one cannot be sure only where there are no others."""
-    parts = [PurePosixPath(member).parts for member in members]
-    visible = [part for part in parts if not any(p.startswith(_NOT_THE_USERS) for p in part)]
-    names = [_data_set(part) for part in visible]
+    paths = [PurePosixPath(member) for member in members]
+    names = [_data_set(path.parts) for path in paths if _is_the_users(path)]
     sure = sorted({name for name in names if PurePosixPath(name).suffix.lower() in _VECTORS})
     perhaps = sorted({name for name in names if PurePosixPath(name).suffix.lower() in _PERHAPS_VECTORS})
     return sure or perhaps
+
+
+def _is_the_users(path: PurePosixPath) -> bool:
+    return not any(part.startswith(_NOT_THE_USERS) for part in path.parts)
 
 
 def _data_set(parts: tuple[str, ...]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyogrio
 
 from segmentation.core.errors import PipelineError
-from segmentation.core.texts import read_text
+from segmentation.core.files import read_text
 
 _logger = logging.getLogger(__name__)
 

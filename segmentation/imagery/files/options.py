@@ -6,7 +6,8 @@ import argparse
 from contextlib import ExitStack
 from pathlib import Path
 
-from segmentation.core.workspace import Workspace, read_json
+from segmentation.core.files import read_json
+from segmentation.core.workspace import Workspace
 from segmentation.imagery.files.source import RasterImagery
 from segmentation.imagery.rasters.bands import COLOURS
 from segmentation.imagery.rasters.scales import LARGEST_SCALE, Reflectance

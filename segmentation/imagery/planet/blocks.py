@@ -15,10 +15,10 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from segmentation.core.errors import PipelineError
-from segmentation.geo.geotiffs import new_geotiff
+from segmentation.geo.geotiffs import new_geotiff, require_intact
 from segmentation.geo.grid import QUAD_BLOCK_PX, QUAD_PX, Grid
 from segmentation.imagery.planet.quads import check_layout
-from segmentation.imagery.rasters.blocks import require_intact, sparse_blocks
+from segmentation.imagery.rasters.blocks import sparse_blocks
 from segmentation.imagery.web.client import Web
 from segmentation.imagery.web.ranges import REMOTE_NAME, RemoteFile
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from segmentation.core.errors import PipelineError
-from segmentation.core.texts import read_text
+from segmentation.core.files import read_text
 from segmentation.core.workspace import REPOSITORY
 
 KEY_NAMES = ("PL_API_KEY", "PLANET_API_KEY", "API_KEY")

@@ -7,8 +7,9 @@ import os
 from contextlib import ExitStack
 
 from segmentation.core.errors import PipelineError
+from segmentation.core.files import read_json
 from segmentation.core.provenance import SYNTHETIC
-from segmentation.core.workspace import Workspace, read_json
+from segmentation.core.workspace import Workspace
 from segmentation.demo.planet.standin import DEMO_KEY, standin
 from segmentation.demo.polygons import write_demo_polygons
 from segmentation.geo.grid import Grid

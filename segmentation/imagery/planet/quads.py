@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import rasterio
@@ -14,8 +13,8 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from segmentation.core.errors import DamagedFile
+from segmentation.geo.geotiffs import check_checksums
 from segmentation.geo.grid import CHIP_PX, CRS, PLACE_TOLERANCE_PX, QUAD_PX, Grid, Windows, misplaced_px, quad_name
-from segmentation.imagery.rasters.blocks import require_intact
 from segmentation.imagery.reflectance import ALPHA, BLUE, GREEN, NIR, RED, REFLECTANCE_SCALE
 from segmentation.imagery.source import Pixels
 
@@ -34,8 +33,7 @@ def check_quad(path: Path, grid: Grid, x: int, y: int) -> None:
             check_layout(quad, grid, x, y)
             for band in quad.indexes:
                 quad.checksum(band)
-            with path.open("rb") as file:
-                require_intact(quad, [Window(0, 0, quad.width, quad.height)], partial(_read_between, file))
+            check_checksums(path, quad)
     except (RasterioError, zlib.error) as error:
         raise ValueError(str(error)) from None
 
@@ -55,11 +53,6 @@ def check_layout(quad: rasterio.DatasetReader, grid: Grid, x: int, y: int) -> No
     off_px = misplaced_px(quad.transform, grid.window_transform(*grid.quad_origin(x, y)), QUAD_PX, QUAD_PX)
     if not off_px <= PLACE_TOLERANCE_PX:
         raise ValueError(f"georeferenced {off_px * grid.pixel_m:.3f} m off the quad grid")
-
-
-def _read_between(file: BinaryIO, start: int, end: int) -> bytes:
-    file.seek(start)
-    return file.read(end - start)
 
 
 @dataclass(frozen=True)

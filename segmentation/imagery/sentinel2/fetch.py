@@ -16,11 +16,11 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from segmentation.core.errors import DiskFull, PipelineError
-from segmentation.core.workspace import whole_file
-from segmentation.geo.geotiffs import block_extents, check_written, damage, written_by_gdal
+from segmentation.core.files import whole_file
+from segmentation.geo.geotiffs import block_extents, check_written, damage, require_intact, written_by_gdal
 from segmentation.geo.grid import PLACE_TOLERANCE_PX, misplaced_px
 from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, PieceRecord, TileCache
-from segmentation.imagery.rasters.blocks import require_intact, sparse_blocks
+from segmentation.imagery.rasters.blocks import sparse_blocks
 from segmentation.imagery.sentinel2.tiles import TILE_BLOCK_PX, TILE_BLOCKS_ACROSS, TILE_PX, Tile, tile
 from segmentation.imagery.web.client import NoRanges, NotGiven, Refused, Web
 from segmentation.imagery.web.ranges import REMOTE_NAME, RemoteFile

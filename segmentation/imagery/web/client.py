@@ -15,7 +15,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from segmentation.core.errors import PipelineError
-from segmentation.core.workspace import whole_file
+from segmentation.core.files import whole_file
 from segmentation.imagery.web.bodies import read_object, read_part, read_text, require_usable, save_body
 from segmentation.imagery.web.redaction import redact
 from segmentation.imagery.web.retries import Transient, retry_after_s, retrying

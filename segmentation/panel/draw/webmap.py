@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from segmentation.core.files import whole_file
 from segmentation.core.provenance import marked
-from segmentation.core.workspace import whole_file
 from segmentation.geo.grid import CRS as MERCATOR
 from segmentation.panel.draw.content import (
     DETAIL_M,

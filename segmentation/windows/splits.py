@@ -89,19 +89,31 @@ def assign_splits(
     Returns:
         (n,) str: train, val or test.
     """
-    frame = pd.DataFrame({"id": ids.astype(str), "group": groups})
-    frame["chosen"] = frame["id"].isin(test_ids)
-    table = frame.groupby("group").agg(key=("id", "min"), size=("id", "size"), chosen=("chosen", "any"))
+    windows = pd.DataFrame({"id": ids.astype(str), "group": groups})
+    windows["chosen"] = windows["id"].isin(test_ids)
+    in_order = _groups_in_random_order(windows, seed)
+    free = in_order[~in_order["chosen"]]
+    sizes = free["size"].to_numpy()
+    shares = np.array(SHARES[:2] if test_ids else SHARES)
+    number = _cut(sizes, shares)
+    dominant = _to_be_trained_on(sizes, others_needed=len(shares) - 1)
+    if dominant_to_train and (number[dominant] != 0).any():
+        number = _cut_around(dominant, sizes, shares)
+    split_of_group = dict.fromkeys(in_order.index, "test")
+    split_of_group.update(zip(free.index, np.array(SPLITS)[number], strict=True))
+    return windows["group"].map(split_of_group).to_numpy(dtype=str)
+
+
+def _groups_in_random_order(windows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """A row a group: its number as the index, its ``size``, and whether it was ``chosen`` to test on.
+
+    Args:
+        windows: columns ``id``, ``group`` and ``chosen``.
+        seed: of the order, which knows a group by its smallest id alone.
+    """
+    table = windows.groupby("group").agg(key=("id", "min"), size=("id", "size"), chosen=("chosen", "any"))
     table["order"] = pd.util.hash_array(table["key"].to_numpy(dtype=object), hash_key=f"{seed:016d}"[-16:])
-    table = table.sort_values(["chosen", "order", "key"])
-    free = table.loc[~table["chosen"], "size"].to_numpy()
-    shares = SHARES[:2] if test_ids else SHARES
-    place = _cut(free, np.array(shares))
-    dominant = _to_be_trained_on(free, others_needed=len(shares) - 1)
-    if dominant_to_train and (place[dominant] != 0).any():
-        place = _cut_around(dominant, free, np.array(shares))
-    table["split"] = np.append(np.array(SPLITS)[place], np.full(int(table["chosen"].sum()), "test"))
-    return frame["group"].map(table["split"]).to_numpy(dtype=str)
+    return table.sort_values(["order", "key"])
 
 
 def _cut(sizes: np.ndarray, shares: np.ndarray, held: tuple[int, ...] = ()) -> np.ndarray:
@@ -112,16 +124,18 @@ def _cut(sizes: np.ndarray, shares: np.ndarray, held: tuple[int, ...] = ()) -> n
         shares: of the splits, in any unit.
         held: the splits that hold other groups already; each of the rest gets a group here if there are enough.
     """
+    # A group belongs to the split in whose share the middle of its windows lies.
     middle = (np.cumsum(sizes) - sizes / 2) / max(sizes.sum(), 1)
-    place = np.searchsorted(np.cumsum(shares)[:-1] / shares.sum(), middle, side="right")
-    if len(place) >= len(shares) - len(held):
+    boundaries = np.cumsum(shares)[:-1] / shares.sum()
+    number = np.searchsorted(boundaries, middle, side="right")
+    if len(number) >= len(shares) - len(held):
         # However few the groups, training needs every split.
         if 0 not in held:
-            place[0] = 0
+            number[0] = 0
         for split in range(len(shares) - 1, 0, -1):
-            if split not in place:
-                place[split - len(shares)] = split
-    return place
+            if split not in number:
+                number[split - len(shares)] = split
+    return number
 
 
 def _to_be_trained_on(sizes: np.ndarray, others_needed: int) -> np.ndarray:
@@ -141,9 +155,9 @@ def _cut_around(dominant: np.ndarray, sizes: np.ndarray, shares: np.ndarray) -> 
     """Give dominant groups to train and cut the others at what then remains of the shares: (n,) int, as ``_cut``."""
     remaining = shares * sizes.sum() / shares.sum()
     remaining[0] = max(remaining[0] - sizes[dominant].sum(), 0)
-    place = np.zeros(len(sizes), "int64")
-    place[~dominant] = _cut(sizes[~dominant], remaining, held=(0,))
-    return place
+    number = np.zeros(len(sizes), "int64")
+    number[~dominant] = _cut(sizes[~dominant], remaining, held=(0,))
+    return number
 
 
 def far_from_shares(splits: np.ndarray, *, chosen_test: bool = False) -> str:
@@ -194,6 +208,8 @@ def leakage_m2(bounds_3857: np.ndarray, windows: Windows, splits: np.ndarray) ->
     first, second = overlapping_pairs(windows).T
     across = splits[first] != splits[second]
     one, other = bounds_3857[first[across]], bounds_3857[second[across]]
-    shared = np.column_stack([np.maximum(one[:, :2], other[:, :2]), np.minimum(one[:, 2:], other[:, 2:])])
+    south_west = np.maximum(one[:, :2], other[:, :2])
+    north_east = np.minimum(one[:, 2:], other[:, 2:])
+    shared = np.column_stack([south_west, north_east])
     # The projection is cylindrical: a box stays a box.
     return float(gpd.GeoSeries(boxes(shared), crs=CRS).to_crs("EPSG:6933").area.sum())

@@ -10,7 +10,7 @@ from types import ModuleType
 COMMANDS = {
     "segmentation_dataset_generation.py": "segmentation_dataset_generation",
     "gpkg_dataset_generation.py": "gpkg_dataset_generation",
-    "-m segmentation.polygons": "segmentation.polygons.combine",
+    "-m segmentation.polygons": "segmentation.polygons.__main__",
     "-m segmentation.train": "segmentation.train.__main__",
     "-m segmentation.evaluate": "segmentation.evaluate.__main__",
     "-m segmentation.overview": "segmentation.overview",
@@ -30,7 +30,7 @@ def parser_of(command: str) -> argparse.ArgumentParser:
     """The parser of a command or subcommand.
 
     Args:
-        command: a key of ``COMMANDS``, or one with a subcommand behind it: ``-m segmentation.polygons combine``.
+        command: a key of ``COMMANDS``, or one with a subcommand behind it: ``-m segmentation.polygons.__main__``.
 
     Raises:
         KeyError: there is no such command.

@@ -17,7 +17,6 @@ from segmentation.core.workspace import YearFolder
 from segmentation.geo.grid import CRS
 from segmentation.imagery.reflectance import STRETCH
 from segmentation.imagery.source import ImagerySource
-from segmentation.windows.plan import as_windows
 from segmentation.windows.record import read_windows
 from segmentation.windows.statuses import TOO_LITTLE_DATA
 
@@ -146,7 +145,6 @@ def _cut_damaged_anew(
         source.mark_damaged(path)
     whole = [outcome for outcome in outcomes if outcome.damage is None]
     damaged = plan[~_is_among(plan, whole)]
-    source.connect(as_windows(damaged))
     with progress(total=len(damaged), desc="damaged", unit="chip", quiet=quiet) as bar:
         again = cutter.cut(damaged, plan.iloc[:0], bar, anew=True)
     for outcome in again:

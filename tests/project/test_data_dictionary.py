@@ -16,7 +16,6 @@ import rasterio
 import shapely
 from helpers.outputs_page import PAGE, documented, layer, plain, surprising_nulls
 from helpers.own_rasters import bell_raster
-from segmentation.imagery.stac.store import SceneRecord
 
 import segmentation_dataset_generation as step_1
 from segmentation.core import provenance
@@ -24,6 +23,7 @@ from segmentation.core.workspace import REPOSITORY, Workspace
 from segmentation.imagery.cache import PieceRecord
 from segmentation.imagery.planet.source import PlanetImagery
 from segmentation.imagery.sentinel2.source import Sentinel2Imagery
+from segmentation.imagery.stac.cache import SceneRecord
 from segmentation.polygons import combine
 from segmentation.predict import kept
 from segmentation.predict.outlines import attributes
@@ -90,7 +90,7 @@ def test_pieces_of_imagery_are_described(year, tmp_path):
 
 def test_settings_are_described(year, tmp_path):
     documented_keys = set(documented("settings.json", "key"))
-    planet = PlanetImagery(lambda: None, "a_mosaic", tmp_path, ("another",), synthetic=True)
+    planet = PlanetImagery(lambda: None, "a_mosaic", tmp_path, candidates=("another",), synthetic=True)
     written = set(json.loads((year / "settings.json").read_text())) | set(planet.settings())
     written |= set(Sentinel2Imagery(YEAR, "Q3", tmp_path).settings())
     assert written <= documented_keys

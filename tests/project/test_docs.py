@@ -257,6 +257,15 @@ def test_every_path_that_the_architecture_names_is_there():
     assert not [path for path in named if not any((place / path).exists() for place in places)]
 
 
+def test_the_methods_of_a_source_of_imagery_are_those_of_the_protocol():
+    from segmentation.imagery.source import ImagerySource
+
+    table = HOW_IT_WORKS.partition("## Add a source of imagery")[2].partition("\n1. ")[0]
+    first_cells = "".join(re.findall(r"^\| (`[^|]*)\|", table, re.MULTILINE))
+    promised = {name for name in vars(ImagerySource) if not name.startswith("_")} | set(ImagerySource.__annotations__)
+    assert set(re.findall(r"`(\w+)", first_cells)) == promised
+
+
 # Messages
 
 

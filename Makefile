@@ -9,9 +9,10 @@ RUN    := $(VENV)/bin/python
 VERSION   := import sys; print("%d.%d" % sys.version_info[:2])
 SUPPORTED := import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 14) else "Python 3.11 to 3.14 is needed, this is %d.%d; name another with make PYTHON=python3.13" % v)
 
-# Tests run in a process a core, of which each takes a gigabyte; `make test TEST_PROCESSES=` runs them in one. Threads that
-# wait for work sleep: they would keep the other processes' cores busy otherwise. Bytecode is kept even where that is
-# switched off (PYTHONDONTWRITEBYTECODE): the hundreds of processes that tests start would each compile the package.
+# Tests run in a process a core and one more, of which each takes a gigabyte and a half; `make test TEST_PROCESSES=` runs
+# them in one. Threads that wait for work sleep: they would keep the other processes' cores busy otherwise. Bytecode is kept
+# even where that is switched off (PYTHONDONTWRITEBYTECODE): the hundreds of processes that tests start would each compile
+# the package.
 TEST_PROCESSES := --numprocesses=auto --maxprocesses=4
 
 DEMO_YEARS := 2016 2019 2022

@@ -13,6 +13,7 @@ from helpers.step_1 import YEAR, Done
 
 import segmentation_dataset_generation as script
 from segmentation.core import cli
+from segmentation.core.process.cores import usable_cores
 from segmentation.predict.runs import ModelRun
 
 # The tests' own requests go to this machine alone, whatever proxies and logins it is used to; those of the product are
@@ -38,6 +39,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, the others in the order that they have anyway."""
     rank = {name: place for place, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores: now and then each waits for a command that it has started."""
+    return usable_cores() + 1
 
 
 @pytest.hookimpl(optionalhook=True)

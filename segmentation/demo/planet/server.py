@@ -6,7 +6,10 @@ standard input closes or on SIGTERM: it never outlives the process that started 
 
 from __future__ import annotations
 
+import os
+import select
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -20,6 +23,8 @@ from segmentation.demo.planet.faults import Answer, Faults, disturb
 from segmentation.demo.planet.quads import RenderedQuads
 from segmentation.demo.planet.standin import DEMO_KEY
 from segmentation.demo.planet.storage import Storage
+
+_AT_ONCE_BYTES = 4096
 
 
 def start(cache: Path, port: int, key: str, faults: Faults | None = None) -> str:
@@ -35,6 +40,24 @@ def start(cache: Path, port: int, key: str, faults: Faults | None = None) -> str
     return api.links.host + PREFIX
 
 
+def _wait_for_the_end() -> None:
+    """Wait until the standard input closes, or the handler of a signal ends the process.
+
+    A signal that comes in the moment before a read begins would be handled only after it, which may be never: signals
+    write to a socket, too, and both are waited for.
+    """
+    woken, waking = socket.socketpair()
+    waking.setblocking(False)
+    signal.set_wakeup_fd(waking.fileno())
+    stdin = sys.stdin.fileno()
+    while True:
+        ready, _, _ = select.select([stdin, woken], [], [])
+        if woken in ready:
+            woken.recv(_AT_ONCE_BYTES)
+        if stdin in ready and not os.read(stdin, _AT_ONCE_BYTES):
+            return
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Serve until the standard input closes."""
     parser = cli.Parser(prog="python -m segmentation.demo.planet.server", description=__doc__)
@@ -48,8 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     print("ready", start(options.cache, options.port, options.key, options.faults), flush=True)
     try:
-        while sys.stdin.buffer.read(4096):
-            pass
+        _wait_for_the_end()
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -1,6 +1,7 @@
 """What tests of several stations share, and how they are spread over processes."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,10 @@ from segmentation.predict.runs import ModelRun
 # tested with some in tests/imagery/test_sessions.py.
 os.environ["no_proxy"] = os.environ["NO_PROXY"] = "localhost,127.0.0.1,::1"
 os.environ["NETRC"] = os.devnull
+
+# A script that starts the tests in the background has them, and all that they start, ignore Ctrl-C; tests that press it
+# start commands as a terminal does.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Files that take half a minute and more; see ``together``.
 _LONGEST = (

@@ -122,6 +122,7 @@ def _write_flatgeobuf(path: Path, layer: Layer, metadata: Mapping[str, str]) -> 
                 geometry_type=layer.geometry_type,
                 layer_metadata=dict(sorted(metadata.items())) or None,
             )
-            partial.write_bytes(content.getbuffer())
+            # A copy: a view that outlives a write without room crashes the collector of some Pythons.
+            partial.write_bytes(content.getvalue())
     except (DataSourceError, DataLayerError) as error:
         raise cannot_write(path, error) from None

@@ -44,7 +44,7 @@ def new_geotiff(path: Path, *, on_disk: bool = True, **profile: Any) -> Iterator
         with memory.open(**profile) as raster:
             yield raster
         with whole_file(path, on_disk=on_disk) as partial:
-            partial.write_bytes(memory.getbuffer())
+            partial.write_bytes(bytes(memory.getbuffer()))  # a copy, as the memory goes before an error does
 
 
 def check_written(path: Path, blocks: Collection[tuple[int, Window]]) -> None:

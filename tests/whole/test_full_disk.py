@@ -1,7 +1,9 @@
 """A disk without room: one line, nothing left behind, and the same command goes on once there is room."""
 
 import errno
+import gc
 import os
+import sys
 from contextlib import contextmanager, suppress
 
 import geopandas as gpd
@@ -76,6 +78,18 @@ WRITERS = {
         for name in FORMATS
     },
 }
+
+
+@pytest.mark.parametrize("what", WRITERS)
+def test_a_write_without_room_leaves_nothing_that_the_collector_trips_over(tmp_path, monkeypatch, what):
+    tripped = []
+    monkeypatch.setattr(sys, "unraisablehook", tripped.append)
+    with room_for(100), pytest.raises(PipelineError, match="disk full") as told:
+        WRITERS[what](tmp_path / "it.tif")
+    told.value.itself = told.value  # whatever the error's traceback holds goes in no order of its own
+    del told
+    gc.collect()
+    assert not tripped
 
 
 @pytest.mark.parametrize("what", WRITERS)

@@ -34,12 +34,12 @@ def read_settings(path: Path) -> dict[str, str]:
     Raises:
         PipelineError: the file cannot be read.
     """
+    if path.suffix.lower() != ".parquet":
+        return read_metadata(path)
     # Here, as commands that read no GeoParquet need not wait for it.
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if path.suffix.lower() != ".parquet":
-        return read_metadata(path)
     try:
         stored = pq.read_schema(path).metadata or {}
     except (pa.ArrowException, OSError) as error:

@@ -15,6 +15,8 @@ from segmentation.core.process.locks import FolderLocks
 from segmentation.geo.grid import quad_name
 
 COVERED, NOT_COVERED, FAILED = "covered", "not covered", "failed"
+# What is told of a piece that nobody has asked for yet; it is never kept.
+UNKNOWN = "unknown"
 _IN_USE = "in use"
 
 
@@ -180,6 +182,10 @@ class BlockCache(PieceCache[Piece, PieceRecord]):
             return False
         there = self.record(piece).blocks
         return there is None or (blocks is not None and set(blocks) <= set(there))
+
+    def told(self, piece: Piece) -> PieceRecord:
+        """What is known of a piece, as it is told: ``UNKNOWN`` where that is nothing."""
+        return self.get(piece) or PieceRecord("", UNKNOWN)
 
     def blocks_on_disk(self, piece: Piece) -> list[int] | None:
         """Numbers of the blocks of a piece that are on disk as they were checked; None for all of them."""

@@ -14,7 +14,7 @@ import pandas as pd
 
 from segmentation.core.provenance import INVENTED, SYNTHETIC
 from segmentation.geo.grid import CRS, Grid, Windows, boxes, quad_name
-from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, PieceRecord, Quad, QuadCache
+from segmentation.imagery.cache import COVERED, FAILED, NOT_COVERED, Quad, QuadCache
 from segmentation.imagery.planet.client import Mosaic, PlanetClient
 from segmentation.imagery.planet.clouds import ChosenMosaic, CloudScores
 from segmentation.imagery.planet.estimates import mean_block_bytes, mean_blocks_to_fetch, requests_for
@@ -28,7 +28,6 @@ from segmentation.windows.record import Footprint, quads_by_window
 
 LEAST_CLOUDY = "least-cloudy"
 WHOLE_QUADS, WINDOWS_ONLY = "quads", "windows"
-UNKNOWN = "unknown"
 _UNIT = "quad"
 
 log = logging.getLogger(__name__)
@@ -181,8 +180,7 @@ class PlanetImagery:
     def footprint(self, windows: Windows) -> Footprint:
         """A piece a quad, from south-west to north-east, with the cloud score where that decided on the mosaic."""
         quads = sorted(self._quads(windows))
-        unknown = PieceRecord("", UNKNOWN)
-        records = [self._cache.get(quad) or unknown for quad in quads]
+        records = [self._cache.told(quad) for quad in quads]
         x, y = np.array(quads, "int64").reshape(-1, 2).T
         pieces = gpd.GeoDataFrame(
             {

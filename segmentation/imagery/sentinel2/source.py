@@ -36,7 +36,6 @@ MIRROR_URL = "https://data.source.coop/tge-labs/sentinel-2-quarterly-cloudless-m
 FIRST_YEAR = 2017
 QUARTERS = ("Q1", "Q2", "Q3", "Q4")
 LEVEL = 14
-UNKNOWN = "unknown"
 
 # Tiles that may be missing in a row before it looks as if the address were wrong.
 _MISSING_AT_FIRST = 25
@@ -181,7 +180,7 @@ class Sentinel2Imagery:
         """A piece a tile that windows were looked for in, by name."""
         touched = pd.DataFrame(self._needed(windows).pairs(), columns=["window", "name"])
         names = sorted(touched["name"].unique())
-        records = [self._cache.get(name) or PieceRecord("", UNKNOWN) for name in names]
+        records = [self._cache.told(name) for name in names]
         pieces = gpd.GeoDataFrame(
             {
                 "name": names,

@@ -77,14 +77,10 @@ class _Followed(Generic[_Kept]):
     pieces: _Kept | None
 
 
-def _as_they_are(pieces: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    return pieces
-
-
 def follow_sites(
     polygons: gpd.GeoDataFrame,
     sightings: Sightings,
-    keep: Callable[[gpd.GeoDataFrame], _Kept] = _as_they_are,
+    keep: Callable[[gpd.GeoDataFrame], _Kept],
 ) -> tuple[History, list[_Kept]]:
     """Follow the sites from year to year.
 

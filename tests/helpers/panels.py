@@ -55,10 +55,15 @@ def sight(polygons, years, observed=NOTHING_KNOWN):
     return overlaps, count_sightings(polygons, tuple(years), sites, share)
 
 
+def as_they_are(changes):
+    """Keeps all changes in memory; worker processes find it, too."""
+    return changes
+
+
 def follow(polygons, years, observed=NOTHING_KNOWN):
     """Overlaps, history, and all changes of a panel."""
     overlaps, sightings = sight(polygons, years, observed)
-    history, pieces = follow_sites(polygons, sightings)
+    history, pieces = follow_sites(polygons, sightings, as_they_are)
     return overlaps, history, pd.concat(pieces, ignore_index=True) if pieces else None
 
 

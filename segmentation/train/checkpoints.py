@@ -16,6 +16,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from segmentation.core.errors import PipelineError
 from segmentation.core.files import whole_file
+from segmentation.core.process import leftovers
 
 _LOG = logging.getLogger(__name__)
 
@@ -146,5 +147,5 @@ def set_aside(work_dir: Path) -> Former | None:
 
 def remove_partial_files(work_dir: Path) -> None:
     """Remove what a killed run has left half-written."""
-    for leftover in work_dir.glob(".partial-*"):
+    for leftover in work_dir.glob(f"{leftovers.PREFIX}*"):
         leftover.unlink(missing_ok=True)

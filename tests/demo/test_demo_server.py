@@ -158,6 +158,9 @@ def test_quads_are_found_by_geometry_through_a_redirect(url, mosaic):
     ids = {item["id"] for item in found.json()["items"]}
     assert "639-942" in ids
     assert "641-944" not in ids
+    token = urlsplit(found.url).path.rsplit("/", 1)[-1]
+    elsewhere = url.replace("/basemaps/v1", f"/data/v1/searches/{token}/results")
+    assert requests.get(elsewhere, auth=(DEMO_KEY, ""), timeout=10).status_code == 404, "a search of another kind"
 
 
 def test_a_download_is_redirected_to_a_storage_that_gets_no_credentials(quad_reply, url):

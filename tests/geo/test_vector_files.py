@@ -17,7 +17,7 @@ import shapely
 from segmentation.core.errors import PipelineError
 from segmentation.evaluate.inputs import read_reference
 from segmentation.geo.countries import read_countries
-from segmentation.geo.vectors.files import VectorName, find_vector
+from segmentation.geo.vectors.files import VectorName, existing_vector, find_vector
 from segmentation.geo.vectors.read import read_vector
 from segmentation.panel.inputs import YearInput, read_panel
 from segmentation.polygons.combine import read_published
@@ -117,6 +117,8 @@ def test_a_file_whose_own_name_has_a_colon_wins(tmp_path, layers):
     )
     assert find_vector(tmp_path / "two.gpkg:other") == VectorName(layers, "other")
     assert find_vector(tmp_path / "none.gpkg:draft") is None
+    with pytest.raises(PipelineError, match="no polygons at .*none.gpkg: no such file"):
+        existing_vector(tmp_path / "none.gpkg")  # as where a file is removed between two looks at it
 
 
 def test_files_made_from_a_layer_are_named_after_it():

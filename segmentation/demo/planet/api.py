@@ -6,6 +6,8 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass, field
+from itertools import count
+from typing import Generic, TypeVar
 from urllib.parse import urlencode
 
 from segmentation.demo.planet import scenes
@@ -25,6 +27,32 @@ from segmentation.demo.planet.storage import Storage
 
 _PAGE_SIZE = 50
 _LARGEST_SCENE_PAGE = 250
+_Found = TypeVar("_Found")
+
+
+class Searches(Generic[_Found]):
+    """What searches of one kind have found, kept for the pages that follow them; safe to use from several threads.
+
+    Args:
+        kind: what their tokens begin with, so that none is taken for one of another kind.
+    """
+
+    def __init__(self, kind: str):
+        self._kind = kind
+        self._found: dict[str, list[_Found]] = {}
+        self._numbers = count()
+
+    def keep(self, found: list[_Found]) -> str:
+        """Keep what a search has found; returns its token."""
+        token = f"{self._kind}{next(self._numbers):08x}"
+        self._found[token] = found
+        return token
+
+    def found(self, token: str) -> list[_Found]:
+        """What a search kept earlier has found."""
+        if token not in self._found:
+            raise Refusal(404, {"message": f"Search Not Found: {token}"})
+        return self._found[token]
 
 
 @dataclass
@@ -34,12 +62,14 @@ class Api:
     Attributes:
         links: the key that it accepts and the address that it has.
         storage: where the quads are.
+        quad_searches: by geometry.
+        scene_searches: for metadata, by id.
     """
 
     links: Links
     storage: Storage
-    _quad_searches: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
-    _scene_searches: dict[str, list[str]] = field(default_factory=dict)
+    quad_searches: Searches[tuple[int, int]] = field(default_factory=lambda: Searches("quads"))
+    scene_searches: Searches[str] = field(default_factory=lambda: Searches("scenes"))
 
     def answer(self, request: Request) -> Response:
         """Check the key, find the handler, answer."""
@@ -74,33 +104,6 @@ class Api:
         if number * size < len(entries):
             links["_next"] = self.links.url(name, **{**query, "_page": number + 1, "_page_size": size})
         return entries[(number - 1) * size : number * size], links
-
-    def keep_quads(self, quads: list[tuple[int, int]]) -> str:
-        """Keep the quads that a search has found for the pages that follow it; returns its token."""
-        token = self._new_token()
-        self._quad_searches[token] = quads
-        return token
-
-    def keep_scenes(self, scene_ids: list[str]) -> str:
-        """Keep the scenes that a search has found for the pages that follow it; returns its token."""
-        token = self._new_token()
-        self._scene_searches[token] = scene_ids
-        return token
-
-    def found_quads(self, token: str) -> list[tuple[int, int]]:
-        """The quads of a search kept earlier."""
-        if token not in self._quad_searches:
-            raise Refusal(404, {"message": f"Search Not Found: {token}"})
-        return self._quad_searches[token]
-
-    def found_scenes(self, token: str) -> list[str]:
-        """The scenes of a search kept earlier."""
-        if token not in self._scene_searches:
-            raise Refusal(404, {"message": f"Search Not Found: {token}"})
-        return self._scene_searches[token]
-
-    def _new_token(self) -> str:
-        return f"{len(self._quad_searches) + len(self._scene_searches):08x}"
 
 
 def _find_mosaic(mosaic_id: str) -> StandinMosaic:
@@ -177,7 +180,7 @@ def list_quads(api: Api, request: Request, mosaic_id: str) -> Response:
 def search_quads(api: Api, request: Request, mosaic_id: str) -> Response:
     """Keep a search by geometry and point to its result."""
     _find_mosaic(mosaic_id)
-    token = api.keep_quads(quads_meeting(request.body))
+    token = api.quad_searches.keep(quads_meeting(request.body))
     query = {key: value for key, value in request.query.items() if key != "api_key"}
     location = f"{api.links.host}{request.path}/{token}" + (f"?{urlencode(query)}" if query else "")
     return Response(302, {"Location": location})
@@ -185,7 +188,7 @@ def search_quads(api: Api, request: Request, mosaic_id: str) -> Response:
 
 def show_quad_search(api: Api, request: Request, mosaic_id: str, token: str) -> Response:
     """The result of a search by geometry."""
-    return _quad_page(api, request, _find_mosaic(mosaic_id), api.found_quads(token))
+    return _quad_page(api, request, _find_mosaic(mosaic_id), api.quad_searches.found(token))
 
 
 def show_quad(api: Api, request: Request, mosaic_id: str, x: str, y: str) -> Response:
@@ -215,7 +218,7 @@ def list_items(api: Api, request: Request, mosaic_id: str, x: str, y: str) -> Re
 
 def search_scenes(api: Api, request: Request) -> Response:
     """Scene metadata by id and item type."""
-    return _scene_page(api, request, api.keep_scenes(asked_scenes(request.body)))
+    return _scene_page(api, request, api.scene_searches.keep(asked_scenes(request.body)))
 
 
 def show_scene_search(api: Api, request: Request, token: str) -> Response:
@@ -224,7 +227,7 @@ def show_scene_search(api: Api, request: Request, token: str) -> Response:
 
 
 def _scene_page(api: Api, request: Request, token: str) -> Response:
-    found = api.found_scenes(token)
+    found = api.scene_searches.found(token)
     number = int(request.query.get("_page", 1))
     size = min(_LARGEST_SCENE_PAGE, int(request.query.get("_page_size", _LARGEST_SCENE_PAGE)))
     path = f"{DATA_PREFIX}/searches/{token}/results"

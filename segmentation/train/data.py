@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,11 +10,9 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 from mmseg.registry import DATASETS
 
-from segmentation.core.errors import PipelineError, reason_of
+from segmentation.core.errors import PipelineError, in_one_line
 from segmentation.core.workspace import REPOSITORY, SPLITS, Workspace
 from segmentation.polygons.literature import LABEL_YEAR
-
-_LOG = logging.getLogger(__name__)
 
 _YEAR = re.compile(r"[12]\d{3}")
 
@@ -135,11 +132,9 @@ def _labelled_chips(dataset: ConfigDict) -> LabelledChips:
     prefix = dataset.get("data_prefix") or {}
     if not (root / (prefix.get("img_path") or "")).is_dir():
         return LabelledChips(root, [], [])  # step 1 makes no folder for a split without chips
-    try:
+    # A config may name any dataset, which may fail in any way.
+    with in_one_line(f"cannot read the dataset in {root}"):
         listed = DATASETS.build({**dataset, "lazy_init": True}).load_data_list()
-    except Exception as error:  # a config may name any dataset, which may fail in any way
-        _LOG.info("where it happened", exc_info=True)
-        raise PipelineError(f"cannot read the dataset in {root}: {reason_of(error)}") from None
     chips = [Path(sample["img_path"]) for sample in listed]
     masks = [Path(sample["seg_map_path"]) for sample in listed if sample.get("seg_map_path")]
     return LabelledChips(root, chips, masks)

@@ -26,7 +26,6 @@ from segmentation.evaluate.pixels import level_of
 from segmentation.evaluate.report import Facts, say, write_judgement
 from segmentation.geo.countries import read_countries
 from segmentation.geo.metadata import read_provenance
-from segmentation.geo.vectors.files import find_vector
 from segmentation.predict.runs import find_run
 from segmentation.windows.record import read_grid, read_windows
 
@@ -115,7 +114,7 @@ def main(options: argparse.Namespace) -> int:
             min_area_m2=options.min_area,
         )
         facts = _facts(options, inputs, chosen, len(tuning.histograms))
-        target = folder.evaluation(run.name, _folder_name(options))
+        target = folder.evaluation(run.name, _folder_name(options.split, inputs))
         written = write_judgement(target, judgement, facts)
         chips = [folder.chip(options.split, name) for name in chosen["id"]]
         shown = views(judgement.windows, pairs, chips, grid, level)
@@ -185,10 +184,9 @@ def _draw(
     return drawn
 
 
-def _folder_name(options: argparse.Namespace) -> str:
+def _folder_name(split: str, inputs: Inputs) -> str:
     """The split, and what it was compared with."""
-    reference = find_vector(options.reference) if options.reference else None
-    return f"{options.split}_{reference.stem}" if reference else options.split
+    return f"{split}_{inputs.reference.name.stem}" if inputs.reference else split
 
 
 if __name__ == "__main__":
